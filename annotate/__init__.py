@@ -1,0 +1,1 @@
+"""Real recordings into event-preserving, labelled segments."""

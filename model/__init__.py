@@ -1,0 +1,1 @@
+"""One speaker-attributed, time-stamped transcription model; published systems are its presets."""
