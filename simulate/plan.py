@@ -1,0 +1,136 @@
+"""A session's plan: every decision of one conversation, and no audio.
+
+A plan is pure data that depends on (configuration, corpus, seed, session index) alone. It can be
+printed, hashed, compared and counted; `talkover.simulate.labels` turns it into labels and
+`talkover.simulate.render` into audio, and neither decides anything. Formats, stems and folders are
+not decisions about the conversation, so they are not here: one plan can be rendered many ways.
+
+All clocks are samples at the plan's sampling rate. Speech is placed by its *emission* at the mouth;
+labels add the seat's direct-path delay, since they mean what the first channel hears.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from talkover.manifests.canonical import canonical_json
+from talkover.manifests.schema import Asked, Contract, Metres, Role, SafeId, Sha256
+
+PLAN_VERSION = "1.0"
+
+SPEED_OF_SOUND = 343.0
+"""Metres a second, dry air at 20 °C (pyroomacoustics' default)."""
+
+
+class Placement(Contract):
+    """A slice of one utterance, emitted by one speaker at one time."""
+
+    utterance: int
+    """Number of the utterance in the source cache."""
+    utterance_id: str
+    speaker_local: str
+    turn: int
+    """Number of the turn in the session; holds of one speaker share it."""
+    role: Role
+    start_sample: int
+    """Session sample at which the first sample of the slice is emitted."""
+    source_start: Annotated[int, Field(ge=0)]
+    """First sample of the slice on the utterance's clock."""
+    num_samples: Annotated[int, Field(gt=0)]
+    whole: bool
+    """The slice holds all speech of the utterance, so its text is the utterance's text."""
+    gain_db: float
+
+
+class PlannedSeat(Contract):
+    """A speaker's place in the room."""
+
+    speaker_local: str
+    position_m: Metres | None = None
+    direct_delay_samples: Annotated[int, Field(ge=0)] = 0
+    """From emission to the direct path at the first channel."""
+    response: str | None = None
+    """Id of the measured response, for rooms of kind ``measured``."""
+
+
+class RoomPlan(Contract):
+    """The room, its microphones and its seats."""
+
+    kind: Literal["shoebox", "measured", "dry"]
+    dimensions_m: Metres | None = None
+    t60: float | None = None
+    """Asked reverberation time in seconds."""
+    microphones: str = "single"
+    microphone_positions_m: tuple[Metres, ...] | None = None
+    num_channels: Annotated[int, Field(gt=0)] = 1
+    seats: tuple[PlannedSeat, ...]
+
+
+class NoisePlan(Contract):
+    """One stationary noise over the whole session."""
+
+    kind: Literal["ambient", "white", "pink", "speech_shaped"]
+    snr_db: float
+    """Asked ratio of speech to noise power; see `talkover.simulate.levels.SNR_DEFINITION`."""
+    clip: str | None = None
+    """Id of the clip in the noise collection, for ``ambient``."""
+    clip_sha256: Sha256 | None = None
+    offset_samples: Annotated[int, Field(ge=0)] = 0
+    """Where in the (repeated) clip the session begins, at the plan's rate."""
+    seed: int = 0
+    """Seed of synthetic noise."""
+
+
+class PlannedSpeaker(Contract):
+    """A speaker of the session."""
+
+    speaker: SafeId
+    speaker_local: str
+    language: str | None = None
+    gender: str | None = None
+    level_dbfs: float
+    """Asked active-speech level of the dry signal."""
+
+
+class PlannedRegistration(Contract):
+    """The utterances of one speaker's registration clip, joined and cut to a length."""
+
+    speaker_local: str
+    utterances: tuple[int, ...]
+    """Numbers in the source cache; none of them is placed in the session."""
+    length: Annotated[float, Field(gt=0)]
+    """Longest duration of the clip in seconds."""
+
+
+class SessionPlan(Contract):
+    """All decisions of one session."""
+
+    plan_version: str = PLAN_VERSION
+    session_id: SafeId
+    session_index: Annotated[int, Field(ge=0)]
+    root_seed: Annotated[int, Field(ge=0)]
+    configuration_hash: Sha256
+    corpus_hash: Sha256
+    sampling_rate: Annotated[int, Field(gt=0)]
+    num_samples: Annotated[int, Field(gt=0)]
+    speakers: tuple[PlannedSpeaker, ...]
+    """In order of first appearance: S01, S02, …"""
+    placements: tuple[Placement, ...]
+    """In order of emission."""
+    room: RoomPlan
+    noise: NoisePlan | None = None
+    peak_dbfs: float
+    """The mixture is scaled down to this peak if it would exceed it."""
+    asked: Asked
+    registration: tuple[PlannedRegistration, ...] = ()
+
+    def canonical(self) -> str:
+        """The plan as one line of JSON with sorted keys; the same plan gives the same text."""
+        return canonical_json(self.model_dump(mode="json"))
+
+    def sha256(self) -> str:
+        """Hash of `canonical`."""
+        return hashlib.sha256(self.canonical().encode()).hexdigest()
