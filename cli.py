@@ -1,0 +1,518 @@
+"""The command line: each command parses, calls one library function and prints.
+
+Errors that a person can mend are one line on stderr and exit code 1. Imports stand inside the
+commands, so that `talkover --help` is instant.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from talkover.manifests.errors import ConfigurationError, ManifestError, TalkoverError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from talkover.simulate.summary import Summary
+
+app = typer.Typer(
+    name="talkover",
+    help="Make, check, score and learn from multi-talker speech: who said what, when.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+turns_app = typer.Typer(
+    help="Turn-taking: fit it on real labels, look at it, sample it.", no_args_is_help=True
+)
+app.add_typer(turns_app, name="turns")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+def main() -> None:
+    """Run the command line; an expected error is one line and exit code 1."""
+    try:
+        app()
+    except TalkoverError as error:
+        print(f"talkover: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("talkover: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        sys.exit(130)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"talkover: {error.filename}: {error.strerror}", file=sys.stderr)
+        sys.exit(1)
+
+
+@app.command()
+def simulate(
+    corpora: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="CORPUS…",
+            help="Lhotse manifests, a CSV or TSV of utterances, a folder speaker/…/utterance.wav, "
+            "a Kaldi data directory, or the word embedded.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to write; nothing is written outside it.")],
+    hours: Annotated[float | None, typer.Option(help="Hours of audio to make.")] = None,
+    sessions: Annotated[
+        int | None, typer.Option(help="Sessions to make; 10 if no amount is given.")
+    ] = None,
+    speakers: Annotated[str | None, typer.Option(help="N or MIN-MAX in a session.")] = None,
+    turns: Annotated[str | None, typer.Option(help="Turn-taking preset or fitted file.")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML with any part of the settings.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="a.b=c", help="One setting.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0,
+    jobs: Annotated[int, typer.Option(min=1, help="Workers.")] = 1,
+    executor: Annotated[str, typer.Option(help="serial, processes or ray.")] = "processes",
+    shard: Annotated[
+        str | None, typer.Option(metavar="i/n", help="Array job i of n, i from 0.")
+    ] = None,
+    stems: Annotated[bool, typer.Option(help="Also write each speaker and the noise.")] = False,
+    format: Annotated[str, typer.Option(help="flac or wav.")] = "flac",
+    channel: Annotated[
+        str, typer.Option(help="Channel of multichannel sources, or mean.")
+    ] = "mean",
+    cache: Annotated[
+        Path | None, typer.Option(help="Decoded sources; default OUT/run/cache.")
+    ] = None,
+    plan_only: Annotated[bool, typer.Option(help="Write plans.jsonl and no audio.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Say what would be made; write nothing.")] = False,
+    strict: Annotated[bool, typer.Option(help="Exit 1 if a target was missed.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Make multi-talker sessions with exact labels out of single-speaker speech.
+
+    Example: talkover simulate embedded --out out --hours 0.1 --speakers 2-4 --jobs 2
+    """
+    from talkover.simulate.config import load_config
+    from talkover.simulate.run import RunRequest, estimate, prepare, render_run
+    from talkover.simulate.run import plan_only as write_plans
+    from talkover.simulate.session import OutputFormat
+
+    request = RunRequest(
+        out=out,
+        corpora=tuple(corpora),
+        config=load_config(
+            config, set_ or [], session__speakers=_speakers(speakers), turns__model=turns
+        ),
+        seed=seed,
+        hours=hours,
+        sessions=sessions,
+        output=OutputFormat(format=_choice("--format", format, ("flac", "wav")), stems=stems),
+        channel=_channel(channel),
+        cache=cache,
+    )
+    if dry_run:
+        _print(estimate(request, jobs=jobs), as_json)
+        return
+    run = prepare(request, executor=executor, jobs=jobs)
+    if plan_only:
+        path = write_plans(run)
+        _print({"plans": str(path), "sessions": run.num_sessions}, as_json)
+        return
+    with _progress("simulating", run.asked_seconds, quiet=as_json) as advance:
+        summary = render_run(run, executor=executor, jobs=jobs, shard=shard, progress=advance)
+    if summary is None:
+        _print({"shard": shard, "finished": True, "run_complete": False}, as_json)
+        return
+    _print_summary(summary, out, as_json)
+    if strict and summary.breaches:
+        raise typer.Exit(1)
+
+
+@turns_app.command("fit")
+def turns_fit(
+    labels: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="LABELS…", help="RTTM, STM, SegLST, Lhotse or word TSV, plain or .gz."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The model, a small JSON file.")],
+    name: Annotated[str | None, typer.Option(help="Default: the name of the file.")] = None,
+    source: Annotated[str, typer.Option(help="Corpus that the labels are of.")] = "not stated",
+    licence: Annotated[str, typer.Option(help="Licence of the labels.")] = "not stated",
+    attribution: Annotated[str, typer.Option(help="Whom to name.")] = "",
+    pauses_from: Annotated[
+        str | None, typer.Option(help="Preset or file whose pauses are used.")
+    ] = None,
+) -> None:
+    """Fit a turn-taking model on labels of real conversations.
+
+    Example: talkover turns fit meetings/*.rttm --out meetings.json --source "our meetings"
+    """
+    from talkover.simulate.turn_fit import fit
+    from talkover.simulate.turns import TurnModel
+
+    model = fit(
+        labels,
+        name=name or out.stem,
+        source=source,
+        licence=licence,
+        attribution=attribution,
+        pauses_from=None if pauses_from is None else TurnModel.load(pauses_from),
+    )
+    model.save(out)
+    for warning in model.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    print(f"{out}: {model.name}, {out.stat().st_size / 1000:.1f} kB")
+
+
+@turns_app.command("show")
+def turns_show(
+    model: Annotated[
+        str | None, typer.Argument(help="Preset or file; none lists the presets.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show a turn-taking model, or list the presets.
+
+    Example: talkover turns show ami
+    """
+    from talkover.simulate.turns import PRESETS, TurnModel
+
+    names = [model] if model else sorted(PRESETS)
+    shown = {name: TurnModel.load(name).summary() for name in names}
+    _print(shown[model] if model else shown, as_json)
+
+
+@turns_app.command("sample")
+def turns_sample(
+    model: Annotated[str, typer.Argument(help="Preset or file.")],
+    hours: Annotated[float, typer.Option(help="Hours of timing.")],
+    out: Annotated[Path, typer.Option(help="An RTTM file.")],
+    speakers: Annotated[
+        str | None, typer.Option(help="N or MIN-MAX; default from the model.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Sample timing alone, with unit durations from the fitted model.
+
+    Example: talkover turns sample ami --hours 20 --out ami20.rttm
+    """
+    from talkover.simulate.turn_sampling import sample_rttm
+    from talkover.simulate.turns import TurnModel
+
+    count = sample_rttm(TurnModel.load(model), hours, out, speakers=_speakers(speakers), seed=seed)
+    print(f"{out}: {count} sessions")
+
+
+@turns_app.command("compare")
+def turns_compare(
+    simulated: Annotated[Path, typer.Argument(help="Labels of simulated conversations.")],
+    real: Annotated[Path, typer.Argument(help="Labels of real conversations.")],
+    strict: Annotated[bool, typer.Option(help="Exit 1 if a bar is missed.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Hold simulated turn-taking against a real corpus.
+
+    Example: talkover turns compare out/labels.rttm ami_train.rttm.gz
+    """
+    from talkover.manifests.labels import read_labels
+    from talkover.manifests.turn_taking import compare
+
+    result = compare(read_labels(real, regions=True), read_labels(simulated, regions=True))
+    _print(result.plain(), as_json)
+    if strict and not result.all_hold:
+        raise typer.Exit(1)
+
+
+@app.command()
+def validate(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A produced folder, or its cuts.jsonl.")
+    ],
+    audio: Annotated[bool, typer.Option(help="Also open and hash the audio.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Report every violation of the data contract; exit 1 if there is one.
+
+    Example: talkover validate out
+    """
+    from talkover.manifests.validate import validate as find_violations
+
+    if not folder.exists():
+        raise ManifestError("no such file or folder", path=folder)
+    count = 0
+    for violation in find_violations(folder, check_audio=audio):
+        count += 1
+        print(violation.json_line() if as_json else violation.text())
+    if count:
+        if not as_json:
+            print(f"{count} violation{'s' if count > 1 else ''}", file=sys.stderr)
+        raise typer.Exit(1)
+    if not as_json:
+        print("no violation")
+
+
+@app.command()
+def score(
+    ref: Annotated[Path, typer.Argument(help="Reference: any label file or produced folder.")],
+    hyp: Annotated[Path, typer.Argument(help="Hypothesis: any label file or produced folder.")],
+    metrics: Annotated[
+        str | None, typer.Option(help="Names with commas, or all; default what the data allow.")
+    ] = None,
+    tcp_collar: Annotated[float, typer.Option(help="Seconds around a hypothesis word.")] = 5.0,
+    der_collar: Annotated[float, typer.Option(help="Seconds on each side of a boundary.")] = 0.0,
+    normalizer: Annotated[str, typer.Option(help="default, english, chinese or none.")] = "default",
+    registered: Annotated[
+        str | None, typer.Option(help="Registered names with commas, for sacer.")
+    ] = None,
+    strata: Annotated[str | None, typer.Option(help="Fields with commas, such as overlap.")] = None,
+    bootstrap: Annotated[int, typer.Option(min=0, help="Resamples of the intervals.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    compare: Annotated[
+        Path | None, typer.Option(help="A second hypothesis, compared in pairs.")
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write JSON.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Also write Markdown.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Also write a page of aligned errors.")] = None,
+) -> None:
+    """Score who said what, when: WER, cpWER, tcpWER, ORC, DER, JER and more.
+
+    Example: talkover score out/labels.stm hypothesis.stm --metrics cpwer,tcpwer,der
+    """
+    from talkover.manifests.score import score_files, to_markdown
+
+    result = score_files(
+        ref,
+        hyp,
+        metrics=metrics,
+        tcp_collar=tcp_collar,
+        der_collar=der_collar,
+        normalizer=normalizer,
+        registered=None if registered is None else registered.split(","),
+        strata=() if strata is None else strata.split(","),
+        bootstrap=bootstrap,
+        seed=seed,
+        compare=compare,
+        json=json_file,
+        markdown=markdown,
+        html=html,
+    )
+    print(to_markdown(result))
+
+
+@app.command()
+def split(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A produced folder.")],
+    out: Annotated[Path, typer.Option(help="Gets one folder a split.")],
+    fractions: Annotated[
+        str, typer.Option(help="Names and shares.")
+    ] = "train=0.8,dev=0.1,test=0.1",
+    mode: Annotated[
+        str, typer.Option(help="hash (stable when the corpus grows) or components (drops nothing).")
+    ] = "hash",
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    as_json: Json = False,
+) -> None:
+    """Split a corpus so that no speaker, utterance, recording, room or noise is in two splits.
+
+    Example: talkover split out --out splits --mode components
+    """
+    from talkover.manifests.io import read_sessions
+    from talkover.manifests.split_files import write_split
+    from talkover.manifests.splits import plan_split
+
+    plan = plan_split(
+        read_sessions(folder),
+        fractions=_fractions(fractions),
+        seed=seed,
+        mode=_choice("--mode", mode, ("hash", "components")),
+    )
+    counts = write_split(folder, out, plan)
+    _print({"sessions": dict(counts), "dropped": len(plan.dropped)}, as_json)
+
+
+@app.command()
+def doctor(
+    deep: Annotated[bool, typer.Option(help="Really import every optional package.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Say what works on this machine, and how to mend what does not.
+
+    Example: talkover doctor --deep
+    """
+    from talkover.manifests.doctor import examine
+
+    checks = examine(deep=deep)
+    if as_json:
+        print(json.dumps([asdict(check) for check in checks], indent=1))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("what", "status", "detail", "how to mend it")
+    for check in checks:
+        colour = {"ok": "green", "missing": "yellow", "broken": "red"}[check.status]
+        table.add_row(check.name, f"[{colour}]{check.status}[/]", check.detail, check.remedy or "")
+    Console().print(table)
+    if any(check.required and check.status != "ok" for check in checks):
+        raise typer.Exit(1)
+
+
+def _speakers(text: str | None) -> tuple[int, int] | None:
+    """``3`` or ``2-4`` as (least, most)."""
+    if text is None:
+        return None
+    least, dash, most = text.partition("-")
+    try:
+        return int(least), int(most if dash else least)
+    except ValueError:
+        raise ConfigurationError(f"--speakers takes N or MIN-MAX, got {text!r}") from None
+
+
+@app.command()
+def shard(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A produced folder.")],
+    out: Annotated[str, typer.Option(help="Folder or URL, such as s3://bucket/train.")],
+    format: Annotated[str, typer.Option(help="shar (Lhotse) or webdataset.")] = "shar",
+    shard_size: Annotated[str, typer.Option(help="Sessions, or bytes such as 256MB.")] = "256MB",
+    jobs: Annotated[int, typer.Option(min=1, help="Workers.")] = 1,
+    executor: Annotated[str, typer.Option(help="serial, processes or ray.")] = "processes",
+    as_json: Json = False,
+) -> None:
+    """Pack a corpus into few large files with an index.
+
+    Example: talkover shard out --out shards --format webdataset --jobs 4
+    """
+    from talkover.manifests.shards import shard as write
+
+    result = write(
+        folder,
+        out,
+        format=_choice("--format", format, ("shar", "webdataset")),
+        shard_size=int(shard_size) if shard_size.isdigit() else shard_size,
+        jobs=jobs,
+        executor=executor,
+    )
+    _print(result, as_json)
+
+
+def _fractions(text: str) -> dict[str, float]:
+    """``train=0.8,test=0.2`` as a mapping."""
+    shares = {}
+    for part in text.split(","):
+        name, _, share = part.partition("=")
+        try:
+            shares[name.strip()] = float(share)
+        except ValueError:
+            raise ConfigurationError(
+                f"--fractions takes NAME=SHARE,…, such as train=0.9,test=0.1: {text!r}"
+            ) from None
+    return shares
+
+
+def _channel(text: str) -> Any:
+    if text == "mean":
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise ConfigurationError(f"--channel takes a number or mean, got {text!r}") from None
+
+
+def _choice(option: str, value: str, allowed: tuple[str, ...]) -> Any:
+    if value not in allowed:
+        raise ConfigurationError(f"{option} takes {' or '.join(allowed)}, got {value!r}")
+    return value
+
+
+def _print(values: Any, as_json: bool) -> None:
+    """A mapping for a person or a machine."""
+    if as_json:
+        print(json.dumps(values, ensure_ascii=False))
+        return
+    for line in _lines(values):
+        print(line)
+
+
+def _lines(values: Any, indent: str = "") -> list[str]:
+    lines = []
+    for key, value in values.items():
+        if isinstance(value, dict):
+            lines.append(f"{indent}{key}:")
+            lines += _lines(value, indent + "  ")
+        elif isinstance(value, float):
+            lines.append(f"{indent}{key}: {value:.4g}")
+        else:
+            lines.append(f"{indent}{key}: {value}")
+    return lines
+
+
+def _print_summary(summary: Summary, out: Path, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"out": str(out), **summary.plain()}, ensure_ascii=False))
+        return
+    print(
+        f"{out}: {summary.sessions} sessions, {summary.hours:.2f} h, {summary.speakers} speakers, "
+        f"{summary.turns} turns ({summary.without_text} supervisions without text)"
+    )
+    for figure in summary.figures:
+        if figure.asked:
+            asked = sum(figure.asked) / len(figure.asked)
+            got = sum(figure.got) / len(figure.got)
+            state = "" if figure.holds else "  MISSED"
+            verb = "drawn" if figure.is_drawn else "asked"
+            print(f"  {figure.name} ({figure.unit}): {verb} {asked:.3f}, got {got:.3f}{state}")
+    total = sum(summary.rejected.values())
+    print(f"  rejected utterances: {total}")
+    for reason, count in summary.rejected.items():
+        print(f"    {count} × {reason}")
+
+
+class _progress:
+    """A bar with × real time and time left; silent where stderr is not a terminal."""
+
+    def __init__(self, what: str, total: float, *, quiet: bool) -> None:
+        self._what, self._total = what, total
+        self._quiet = quiet or not sys.stderr.isatty()
+
+    def __enter__(self) -> Callable[[float], None]:
+        if self._quiet:
+            return lambda seconds: None
+        import time
+
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[speed]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        self._bar.start()
+        task = self._bar.add_task(self._what, total=self._total, speed="")
+        begun, done = time.monotonic(), 0.0
+
+        def advance(seconds: float) -> None:
+            nonlocal done
+            done += seconds
+            speed = done / max(1e-9, time.monotonic() - begun)
+            self._bar.update(task, advance=seconds, speed=f"{speed:,.0f} × real time")
+
+        return advance
+
+    def __exit__(self, *_: object) -> None:
+        if not self._quiet:
+            self._bar.stop()
+
+
+if __name__ == "__main__":
+    main()

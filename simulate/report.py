@@ -1,0 +1,138 @@
+"""The page at the end of a run: asked against got, offline, the same bytes for the same run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from talkover.manifests.markers import atomic_path
+from talkover.simulate.summary import Figure, Summary
+
+WIDTH, HEIGHT, BARS = 320, 120, 24
+"""Pixels of a histogram, and its number of bars."""
+
+STYLE = """
+body{font:15px/1.45 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#222}
+table{border-collapse:collapse;margin:.5rem 0 1.5rem}
+td,th{padding:.2rem .9rem .2rem 0;text-align:right;border-bottom:1px solid #ddd}
+td:first-child,th:first-child{text-align:left}
+.bad{color:#b00020;font-weight:600}.plots{display:flex;flex-wrap:wrap;gap:1.5rem}
+figure{margin:0}figcaption{font-size:.85rem;color:#555}svg{background:#f7f7f7}
+"""
+
+
+def write_report(path: Path, summary: Summary) -> None:
+    """Write the report of a run, atomically.
+
+    Args:
+        path: The HTML file.
+        summary: Figures of the run.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_text(report_html(summary), encoding="utf8")
+
+
+def report_html(summary: Summary) -> str:
+    """The report as one self-contained page; needs no network and no script."""
+    t60_error = [100 * (got / asked - 1) for asked, got in summary.t60 if asked > 0]
+    plots = [
+        _histogram("overlap, % of speech, one value a session", [100 * v for v in summary.overlap]),
+        _histogram("silence, % of time, one value a session", [100 * v for v in summary.silence]),
+        _histogram("T60 measured − asked, %", t60_error),
+        _histogram("direct-to-reverberant ratio, dB, one value a seat", summary.drr_db),
+        _histogram("peak of the mixture, dBFS", summary.peak_dbfs),
+    ]
+    for figure in summary.figures:
+        if figure.name == "snr":
+            plots.append(_histogram("SNR measured, dB", figure.got))
+    totals = {
+        "sessions": f"{summary.sessions:,}",
+        "hours": f"{summary.hours:.2f}",
+        "speakers": f"{summary.speakers:,}",
+        "turns": f"{summary.turns:,}",
+        "supervisions": f"{summary.supervisions:,}",
+        "… of them without text": f"{summary.without_text:,}",
+        "words": f"{summary.words:,}",
+        "clipped samples": f"{summary.clipped_samples:,}",
+    }
+    return "\n".join(
+        [
+            '<!doctype html><html lang="en"><head><meta charset="utf-8">',
+            "<title>talkover simulate: report</title>",
+            f"<style>{STYLE}</style></head><body>",
+            "<h1>Simulated conversations: asked and got</h1>",
+            _table("Totals", ("what", "value"), totals.items()),
+            _targets(summary.figures),
+            '<div class="plots">',
+            *plots,
+            "</div>",
+            _counts("Speakers in a session", "speakers", "sessions", summary.speakers_per_session),
+            _counts(
+                "Reuse of utterances", "sessions that use it", "utterances", summary.utterance_uses
+            ),
+            _counts("Reuse of speakers", "sessions", "speakers", summary.speaker_sessions),
+            _counts("Roles", "role", "supervisions", summary.roles),
+            _counts("Rejected utterances", "reason", "utterances", summary.rejected),
+            "</body></html>",
+            "",
+        ]
+    )
+
+
+def _table(title: str, head: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
+    cells = "".join(f"<th>{escape(name)}</th>" for name in head)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    return f"<h2>{escape(title)}</h2><table><tr>{cells}</tr>{body}</table>"
+
+
+def _counts(title: str, key: str, value: str, counts: Mapping[Any, int]) -> str:
+    if not counts:
+        return f"<h2>{escape(title)}</h2><p>none</p>"
+    return _table(title, (key, value), [(k, f"{v:,}") for k, v in counts.items()])
+
+
+def _targets(figures: Sequence[Figure]) -> str:
+    rows = []
+    for figure in figures:
+        if not figure.asked:
+            empty = "<td>–</td>" * 3
+            rows.append(f"<tr><td>{escape(figure.name)}</td>{empty}<td>not asked</td></tr>")
+            continue
+        verdict = "holds" if figure.holds else '<span class="bad">missed</span>'
+        if figure.is_drawn:
+            verdict = "drawn from the model, not asked"
+        rows.append(
+            f"<tr><td>{escape(figure.name)}, {escape(figure.unit)}</td>"
+            f"<td>{np.mean(figure.asked):.3f}</td><td>{np.mean(figure.got):.3f}</td>"
+            f"<td>{figure.deviation:.3f}</td><td>{verdict}</td></tr>"
+        )
+    names = ("target", "asked (mean)", "got (mean)", "deviation", "")
+    head = "".join(f"<th>{name}</th>" for name in names)
+    return f"<h2>Targets</h2><table><tr>{head}</tr>{''.join(rows)}</table>"
+
+
+def _histogram(caption: str, values: Sequence[float]) -> str:
+    """An SVG of bars, or a line that says there is nothing to draw."""
+    if not len(values):
+        return f"<figure><figcaption>{escape(caption)}: no values</figcaption></figure>"
+    low, high = float(np.min(values)), float(np.max(values))
+    if high - low < 1e-9:
+        low, high = low - 0.5, high + 0.5
+    counts, _ = np.histogram(values, bins=BARS, range=(low, high))
+    step = WIDTH / BARS
+    bars = "".join(
+        f'<rect x="{n * step:.1f}" y="{HEIGHT * (1 - c / counts.max()):.1f}" '
+        f'width="{step - 1:.1f}" height="{HEIGHT * c / counts.max():.1f}" fill="#3b6ea5"/>'
+        for n, c in enumerate(counts)
+    )
+    return (
+        f'<figure><svg width="{WIDTH}" height="{HEIGHT}" role="img">{bars}</svg>'
+        f"<figcaption>{escape(caption)}: {low:.2f} to {high:.2f}, "
+        f"median {np.median(values):.2f}, {len(values):,} values</figcaption></figure>"
+    )

@@ -1,0 +1,228 @@
+"""What a run came to: asked against got, over all its sessions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from talkover.manifests.schema import Session
+from talkover.simulate.corpus import Rejection
+
+TARGET_TOLERANCE = 0.02
+"""Largest |got - asked| of the mean overlap or silence that `--strict` lets pass (2 points)."""
+SNR_TOLERANCE_DB = 0.3
+"""Largest |got - asked| of a session's SNR that `--strict` lets pass."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """One target as it was asked and as it came out, over the sessions that asked for it."""
+
+    name: str
+    unit: str
+    asked: tuple[float, ...]
+    got: tuple[float, ...]
+    tolerance: float
+    of_means: bool
+    """Compare the means over sessions; otherwise every session must hold."""
+    is_drawn: bool = False
+    """Nobody asked: each value was drawn from the turn-taking model, and is no promise."""
+
+    @property
+    def holds(self) -> bool:
+        """True if the deviation is within the tolerance, or nobody asked."""
+        return self.is_drawn or self.deviation <= self.tolerance
+
+    @property
+    def deviation(self) -> float:
+        """Of the means, or the largest over the sessions; 0 where nothing was asked."""
+        if not self.asked:
+            return 0.0
+        difference = np.array(self.got) - np.array(self.asked)
+        return float(abs(difference.mean()) if self.of_means else np.abs(difference).max())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """Totals and targets of a run."""
+
+    sessions: int
+    hours: float
+    speakers: int
+    turns: int
+    supervisions: int
+    without_text: int
+    words: int
+    overlap: tuple[float, ...]
+    """Of speech, one per session."""
+    silence: tuple[float, ...]
+    """Of time, one per session."""
+    speakers_per_session: dict[int, int]
+    figures: tuple[Figure, ...]
+    t60: tuple[tuple[float, float], ...]
+    """(asked, measured) seconds, one per session with a shoebox room."""
+    drr_db: tuple[float, ...]
+    peak_dbfs: tuple[float, ...]
+    clipped_samples: int
+    utterance_uses: dict[int, int]
+    """Times used → number of utterances."""
+    speaker_sessions: dict[int, int]
+    """Number of sessions → number of speakers."""
+    roles: dict[str, int]
+    rejected: dict[str, int] = field(default_factory=dict)
+    """Reason → number of utterances."""
+
+    @property
+    def breaches(self) -> list[str]:
+        """One line for each target that was missed."""
+        return [
+            f"{f.name}: off by {f.deviation:.3f} {f.unit}, tolerance {f.tolerance}"
+            for f in self.figures
+            if not f.holds
+        ]
+
+    def plain(self) -> dict[str, object]:
+        """For `--json`: totals, and mean asked and got of each target."""
+        return {
+            "sessions": self.sessions,
+            "hours": round(self.hours, 4),
+            "speakers": self.speakers,
+            "turns": self.turns,
+            "supervisions": self.supervisions,
+            "supervisions_without_text": self.without_text,
+            "words": self.words,
+            "overlap_of_speech": _mean(self.overlap),
+            "silence_of_time": _mean(self.silence),
+            "targets": {
+                f.name: {
+                    "asked": _mean(f.asked),
+                    "got": _mean(f.got),
+                    "deviation": round(f.deviation, 4),
+                    "holds": f.holds,
+                }
+                for f in self.figures
+            },
+            "rejected": self.rejected,
+        }
+
+
+def summarise(sessions: Iterable[Session], rejected: Sequence[Rejection] = ()) -> Summary:
+    """Figures of a run in one pass; memory grows by a few numbers a session."""
+    rows = _Rows()
+    for session in sessions:
+        rows.add(session)
+    return rows.summary(rejected)
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return round(float(np.mean(values)), 4) if values else None
+
+
+class _Rows:
+    """Collects what `Summary` needs, session by session."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.counts: Counter[str] = Counter()
+        self.roles: Counter[str] = Counter()
+        self.num_speakers: Counter[int] = Counter()
+        self.utterances: Counter[str] = Counter()
+        self.speakers: Counter[str] = Counter()
+        self.overlap: list[float] = []
+        self.silence: list[float] = []
+        self.asked: dict[str, list[float]] = {"overlap": [], "silence": [], "snr": []}
+        self.got: dict[str, list[float]] = {"overlap": [], "silence": [], "snr": []}
+        self.given: set[str] = {"snr"}
+        self.t60: list[tuple[float, float]] = []
+        self.drr: list[float] = []
+        self.peak: list[float] = []
+
+    def add(self, session: Session) -> None:
+        self.seconds += session.audio.duration
+        self.counts["sessions"] += 1
+        self.counts["turns"] += len({s.turn_id for s in session.supervisions})
+        self.counts["supervisions"] += len(session.supervisions)
+        self.counts["without_text"] += sum(s.text is None for s in session.supervisions)
+        self.counts["words"] += sum(len((s.text or "").split()) for s in session.supervisions)
+        self.roles.update(s.role for s in session.supervisions)
+        self.utterances.update(
+            {s.source.utterance_id for s in session.supervisions if s.source is not None}
+        )
+        people = {s.speaker for s in session.supervisions}
+        self.speakers.update(people)
+        self.num_speakers[len(people)] += 1
+        self._targets(session)
+        for noise in session.noise:
+            self.asked["snr"].append(noise.snr_db_asked)
+            self.got["snr"].append(noise.snr_db_measured)
+        if session.mix is not None:
+            self.peak.append(session.mix.peak_dbfs)
+            self.counts["clipped"] += session.mix.clipped_samples
+        if session.scene is not None:
+            room = session.scene.room
+            if room.t60_asked is not None and room.t60_measured is not None:
+                self.t60.append((room.t60_asked, room.t60_measured))
+            self.drr += [seat.drr_db for seat in session.scene.seats if seat.drr_db is not None]
+
+    def _targets(self, session: Session) -> None:
+        if session.statistics is None:
+            return
+        got = {
+            "overlap": session.statistics.overlap_of_speech,
+            "silence": session.statistics.silence_of_time,
+        }
+        self.overlap.append(got["overlap"])
+        self.silence.append(got["silence"])
+        if session.asked is not None:
+            asked = {
+                "overlap": session.asked.overlap_of_speech,
+                "silence": session.asked.silence_of_time,
+            }
+            turns = session.provenance.configuration.get("turns")
+            for name, value in asked.items():
+                if isinstance(turns, dict) and turns.get(name) is not None:
+                    self.given.add(name)
+                if value is not None:
+                    self.asked[name].append(value)
+                    self.got[name].append(got[name])
+
+    def summary(self, rejected: Sequence[Rejection]) -> Summary:
+        def figure(name: str, unit: str, tolerance: float, of_means: bool) -> Figure:
+            return Figure(
+                name=name,
+                unit=unit,
+                asked=tuple(self.asked[name]),
+                got=tuple(self.got[name]),
+                tolerance=tolerance,
+                of_means=of_means,
+                is_drawn=name not in self.given,
+            )
+
+        return Summary(
+            sessions=self.counts["sessions"],
+            hours=self.seconds / 3600,
+            speakers=len(self.speakers),
+            turns=self.counts["turns"],
+            supervisions=self.counts["supervisions"],
+            without_text=self.counts["without_text"],
+            words=self.counts["words"],
+            overlap=tuple(self.overlap),
+            silence=tuple(self.silence),
+            speakers_per_session=dict(sorted(self.num_speakers.items())),
+            figures=(
+                figure("overlap", "of speech", TARGET_TOLERANCE, True),
+                figure("silence", "of time", TARGET_TOLERANCE, True),
+                figure("snr", "dB", SNR_TOLERANCE_DB, False),
+            ),
+            t60=tuple(self.t60),
+            drr_db=tuple(self.drr),
+            peak_dbfs=tuple(self.peak),
+            clipped_samples=self.counts["clipped"],
+            utterance_uses=dict(sorted(Counter(self.utterances.values()).items())),
+            speaker_sessions=dict(sorted(Counter(self.speakers.values()).items())),
+            roles=dict(sorted(self.roles.items())),
+            rejected=dict(sorted(Counter(r.reason for r in rejected).items())),
+        )
