@@ -69,8 +69,15 @@ def simulate(
     sessions: Annotated[
         int | None, typer.Option(help="Sessions to make; 10 if no amount is given.")
     ] = None,
-    speakers: Annotated[str | None, typer.Option(help="N or MIN-MAX in a session.")] = None,
-    turns: Annotated[str | None, typer.Option(help="Turn-taking preset or fitted file.")] = None,
+    speakers: Annotated[
+        str | None, typer.Option(help="N or MIN-MAX in a session; default from the turn-taking.")
+    ] = None,
+    turns: Annotated[
+        str | None, typer.Option(help="Turn-taking preset, fitted file, or moss_td.")
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Settings for a task: asr, diarization or moss_td.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML with any part of the settings.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="a.b=c", help="One setting.")
@@ -89,7 +96,9 @@ def simulate(
     cache: Annotated[
         Path | None, typer.Option(help="Decoded sources; default OUT/run/cache.")
     ] = None,
-    plan_only: Annotated[bool, typer.Option(help="Write plans.jsonl and no audio.")] = False,
+    plan_only: Annotated[
+        bool, typer.Option(help="Write plans.jsonl and the label files, and no audio.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option(help="Say what would be made; write nothing.")] = False,
     strict: Annotated[bool, typer.Option(help="Exit 1 if a target was missed.")] = False,
     as_json: Json = False,
@@ -107,7 +116,11 @@ def simulate(
         out=out,
         corpora=tuple(corpora),
         config=load_config(
-            config, set_ or [], session__speakers=_speakers(speakers), turns__model=turns
+            config,
+            set_ or [],
+            preset=preset,
+            session__speakers=_speakers(speakers),
+            turns__model=turns,
         ),
         seed=seed,
         hours=hours,
@@ -177,17 +190,36 @@ def turns_show(
     model: Annotated[
         str | None, typer.Argument(help="Preset or file; none lists the presets.")
     ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Also draw it into this .svg, .png or .pdf.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show a turn-taking model, or list the presets.
+    """Draw a turn-taking model, or list the presets.
 
-    Example: talkover turns show ami
+    Example: talkover turns show ami --out ami.svg
     """
     from talkover.simulate.turns import PRESETS, TurnModel
 
-    names = [model] if model else sorted(PRESETS)
-    shown = {name: TurnModel.load(name).summary() for name in names}
-    _print(shown[model] if model else shown, as_json)
+    if model is None:
+        presets = {name: TurnModel.load(name) for name in sorted(PRESETS)}
+        if as_json:
+            _print({name: preset.summary() for name, preset in presets.items()}, as_json)
+            return
+        for name, preset in presets.items():
+            print(f"{name}: {preset.origin.source} ({preset.origin.licence})")
+        return
+    from talkover.simulate.model_drawing import draw_model, terminal_drawing
+
+    loaded = TurnModel.load(model)
+    if as_json:
+        _print(loaded.summary(), as_json)
+    else:
+        from rich.console import Console
+
+        Console().print(terminal_drawing(loaded))
+    if out is not None:
+        draw_model(loaded, out)
 
 
 @turns_app.command("sample")
@@ -215,18 +247,29 @@ def turns_sample(
 def turns_compare(
     simulated: Annotated[Path, typer.Argument(help="Labels of simulated conversations.")],
     real: Annotated[Path, typer.Argument(help="Labels of real conversations.")],
+    html: Annotated[
+        Path | None, typer.Option(help="Also write table and histograms as a page.")
+    ] = None,
     strict: Annotated[bool, typer.Option(help="Exit 1 if a bar is missed.")] = False,
     as_json: Json = False,
 ) -> None:
     """Hold simulated turn-taking against a real corpus.
 
-    Example: talkover turns compare out/labels.rttm ami_train.rttm.gz
+    Example: talkover turns compare out/labels.rttm ami_train.rttm.gz --html compare.html
     """
+    from talkover.manifests import turn_comparison as shown
     from talkover.manifests.labels import read_labels
     from talkover.manifests.turn_taking import compare
 
-    result = compare(read_labels(real, regions=True), read_labels(simulated, regions=True))
-    _print(result.plain(), as_json)
+    sides = read_labels(real, regions=True), read_labels(simulated, regions=True)
+    result = compare(*sides)
+    samples = [shown.samples_of(side) for side in sides]
+    if as_json:
+        _print(result.plain(), as_json)
+    else:
+        _print_comparison(result, samples)
+    if html is not None:
+        html.write_text(shown.comparison_html(result, *samples), encoding="utf8")
     if strict and not result.all_hold:
         raise typer.Exit(1)
 
@@ -454,6 +497,30 @@ def _lines(values: Any, indent: str = "") -> list[str]:
     return lines
 
 
+def _print_comparison(result: Any, samples: Any) -> None:
+    """The table of the ruler, its bars and the histograms."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from talkover.manifests import turn_comparison as shown
+
+    console = Console()
+    figures = Table("figure", "real", "simulated")
+    for row in shown.figure_rows(result):
+        figures.add_row(*row)
+    distances = Table("distance", "simulated", "noise floor")
+    for row in shown.distance_rows(result):
+        distances.add_row(*row)
+    console.print(figures)
+    console.print(distances)
+    for line in shown.text_histograms(*samples):
+        console.print(line, markup=False, highlight=False)
+    console.print()
+    for name, holds in result.bars.items():
+        console.print("ok   " if holds else "SHORT", name, markup=False)
+    console.print(shown.verdict(result))
+
+
 def _print_summary(summary: Summary, out: Path, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"out": str(out), **summary.plain()}, ensure_ascii=False))
@@ -469,6 +536,11 @@ def _print_summary(summary: Summary, out: Path, as_json: bool) -> None:
             state = "" if figure.holds else "  MISSED"
             verb = "drawn" if figure.is_drawn else "asked"
             print(f"  {figure.name} ({figure.unit}): {verb} {asked:.3f}, got {got:.3f}{state}")
+    for line in summary.shortfalls:
+        print(f"  {line}  REDUCED")
+    said, unmatched = summary.script_lines
+    if said or unmatched:
+        print(f"  script: {said} utterances said, {unmatched} lines without one")
     total = sum(summary.rejected.values())
     print(f"  rejected utterances: {total}")
     for reason, count in summary.rejected.items():

@@ -14,8 +14,8 @@ from pathlib import Path
 from talkover.simulate.turn_fit import fit, with_pauses_of
 from talkover.simulate.turns import PRESETS, TurnModel
 
-HOURS = 50.0
-"""Of timing in each round of the calibration: two and a half times what a fit does by default."""
+HOURS = 200.0
+"""Of timing in each round of the calibration, much more than a fit does by default."""
 
 CORPORA: dict[str, dict[str, str]] = {
     "ami": {

@@ -14,10 +14,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from talkover.manifests.markers import atomic_path
-from talkover.manifests.schema import Session, Supervision
+from talkover.manifests.schema import Supervision, TimeSpan
 from talkover.manifests.segments import Segment
 
 DIGITS = 5
@@ -29,6 +29,17 @@ CTM = "labels.ctm"
 SEGLST = "labels.seglst.json"
 UEM = "labels.uem"
 LABEL_FILES = (RTTM, STM, CTM, SEGLST, UEM)
+
+
+class Labelled(Protocol):
+    """What labels are written of: a `Session`, or a plan that has no audio yet."""
+
+    @property
+    def id(self) -> str: ...  # noqa: D102
+    @property
+    def supervisions(self) -> tuple[Supervision, ...]: ...  # noqa: D102
+    @property
+    def uem(self) -> tuple[TimeSpan, ...]: ...  # noqa: D102
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +54,7 @@ class LabelCounts:
     """Supervisions that are missing from CTM."""
 
 
-def write_labels(folder: Path | str, sessions: Iterable[Session]) -> LabelCounts:
+def write_labels(folder: Path | str, sessions: Iterable[Labelled]) -> LabelCounts:
     """Write all five label files of a folder, in one pass over its sessions.
 
     Each file appears whole or not at all; the same sessions give the same bytes.
@@ -77,7 +88,7 @@ def write_labels(folder: Path | str, sessions: Iterable[Session]) -> LabelCounts
     )
 
 
-def rttm_lines(session: Session) -> str:
+def rttm_lines(session: Labelled) -> str:
     """The speech regions of a session as lines of an RTTM, by start."""
     rows = sorted((r.start, r.end, s.speaker) for s in session.supervisions for r in s.regions)
     return "".join(rttm_line(session.id, speaker, start, end) for start, end, speaker in rows)
@@ -95,14 +106,14 @@ def rttm_line(session: str, speaker: str, start: float, end: float) -> str:
     )
 
 
-def stm_lines(session: Session) -> str:
+def stm_lines(session: Labelled) -> str:
     """The supervisions of a session that have text, as lines of an STM."""
     return "".join(
         f"{_stm_line(session.id, s)}\n" for s in session.supervisions if s.text is not None
     )
 
 
-def ctm_lines(session: Session) -> str:
+def ctm_lines(session: Labelled) -> str:
     """The words of a session that have times, by start; white space in a symbol becomes ``_``."""
     rows = sorted(
         (w.start, w.end, s.speaker, "_".join(w.symbol.split()) or "_")
@@ -116,12 +127,12 @@ def ctm_lines(session: Session) -> str:
     )
 
 
-def seglst_rows(session: Session) -> list[dict[str, str | float]]:
+def seglst_rows(session: Labelled) -> list[dict[str, str | float]]:
     """The supervisions of a session that have text, as objects of SegLST."""
     return [_seglst_row(session.id, s) for s in session.supervisions if s.text is not None]
 
 
-def uem_lines(session: Session) -> str:
+def uem_lines(session: Labelled) -> str:
     """The labelled stretches of a session as lines of a UEM."""
     return "".join(f"{session.id} 1 {s.start:.{DIGITS}f} {s.end:.{DIGITS}f}\n" for s in session.uem)
 

@@ -336,6 +336,14 @@ class Asked(Contract):
     overlap_of_speech: Ratio | None = None
     silence_of_time: Ratio | None = None
     duration: Seconds | None = None
+    num_speakers: Annotated[int, Field(ge=1)] | None = None
+    talk_shares: dict[str, Ratio] | None = None
+    """By local speaker, where shares were asked for; drawn shares are not kept."""
+    max_concurrent: Annotated[int, Field(ge=1)] | None = None
+    text_order: str | None = None
+    """Name of the plug-in that chose what is said, such as ``book`` or ``script``."""
+    unmatched_lines: tuple[str, ...] = ()
+    """Lines of the script that no utterance was found for; they are not said."""
 
 
 class RegistrationClip(Contract):

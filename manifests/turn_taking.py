@@ -16,7 +16,7 @@ Heldner and Edlund (2010), for any number of speakers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, Protocol
 
@@ -28,6 +28,7 @@ from talkover.manifests.schema import PAUSE_JOIN
 
 EventType = Literal["TH", "TS", "IR", "BC"]
 EVENT_TYPES: tuple[EventType, ...] = ("TH", "TS", "IR", "BC")
+TURN_HOLD, TURN_SWITCH, INTERRUPTION, CONTAINED = range(4)
 
 FRAMES_PER_SECOND = 100
 SHORTEST_SESSION = 20.0
@@ -211,25 +212,44 @@ def join_units(segments: Iterable[Spoken], join: float = PAUSE_JOIN) -> list[Uni
     return sorted(units)
 
 
-def walk_floor(units: Sequence[Unit]) -> FloorWalk:
-    """Follow the floor through a session's units, which come in order of start."""
-    walk = FloorWalk(fto=[], pauses=[], turns=[], types=[])
+def follow_floor(units: Sequence[Unit]) -> Iterator[tuple[int, Unit, float]]:
+    """Follow the floor through a session's units, which come in order of start.
+
+    Yields:
+        For each unit after the first: its type as an index into `EVENT_TYPES`, itself, and when
+        the floor that it finds ends.
+
+    >>> [event[0] for event in follow_floor([(0.0, 4.0, "x"), (1.0, 2.0, "y"), (3.0, 5.0, "y")])]
+    [3, 2]
+    """
     if not units:
-        return walk
-    begun, end, who = units[0]
-    for start, stop, speaker in units[1:]:
+        return
+    _, end, who = units[0]
+    for unit in units[1:]:
+        start, stop, speaker = unit
         if speaker == who:
-            walk.types.append(0)
-            if start > end:
-                walk.pauses.append(start - end)
+            yield TURN_HOLD, unit, end
             end = max(end, stop)
         elif stop <= end:
-            walk.types.append(3)
+            yield CONTAINED, unit, end
         else:
-            walk.types.append(1 if start >= end else 2)
+            yield (TURN_SWITCH if start >= end else INTERRUPTION), unit, end
+            end, who = stop, speaker
+
+
+def walk_floor(units: Sequence[Unit]) -> FloorWalk:
+    """Offsets, pauses, turns and types of a session's units, which come in order of start."""
+    walk = FloorWalk(fto=[], pauses=[], turns=[], types=[])
+    begun = units[0][0] if units else 0.0
+    for kind, (start, _, _), end in follow_floor(units):
+        walk.types.append(kind)
+        if kind == TURN_HOLD:
+            if start > end:
+                walk.pauses.append(start - end)
+        elif kind != CONTAINED:
             walk.fto.append(start - end)
             walk.turns.append(end - begun)
-            begun, end, who = start, stop, speaker
+            begun = start
     return walk
 
 

@@ -8,15 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from talkover.manifests.errors import ConfigurationError
+from talkover.simulate.turn_targets import MAX_SPEAKERS
 
-MAX_SPEAKERS = 8
-"""Speakers in one session; the turn-taking presets are fitted on 2 to 8."""
+_PRESETS = Path(__file__).parent / "data" / "presets"
+CONFIG_PRESETS: dict[str, Path] = {
+    name: _PRESETS / f"{name}.yaml" for name in ("asr", "diarization", "moss_td")
+}
+"""Configurations for a task or a published recipe (docs/turns.md says why they are so)."""
+
+SHARE_ROUNDING = 1e-3
+"""Largest deviation of the sum of talk shares from 1: a person writes 0.333."""
 
 Range = tuple[float, float]
 """Least and most, both included; drawn uniformly."""
@@ -26,6 +33,8 @@ class Section(BaseModel):
     """Base of the sections: immutable, no unknown key."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    unordered: ClassVar[frozenset[str]] = frozenset()
+    """Fields whose pairs of numbers are no range."""
 
     @model_validator(mode="after")
     def _ranges_are_ordered(self) -> Self:
@@ -33,6 +42,7 @@ class Section(BaseModel):
             value = getattr(self, name)
             if (
                 isinstance(value, tuple)
+                and name not in type(self).unordered
                 and len(value) == 2
                 and all(isinstance(part, (int, float)) for part in value)
                 and value[0] > value[1]
@@ -44,24 +54,51 @@ class Section(BaseModel):
 class TurnsConfig(Section):
     """Who speaks when."""
 
+    unordered: ClassVar[frozenset[str]] = frozenset({"shares"})
+
     model: str = "ami"
-    """Preset (`talkover turns show` lists them) or path of a fitted model."""
+    """Preset (`talkover turns show` lists them), path of a fitted model, or a plug-in such as
+    moss_td."""
     overlap: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Share of speech time with two or more speakers; None: drawn from the model per session."""
     silence: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Share of session time without speech; None: drawn from the model per session."""
     max_concurrent: Annotated[int, Field(ge=1, le=MAX_SPEAKERS)] = 3
     """Most speakers at one time."""
+    shares: tuple[Annotated[float, Field(gt=0, le=1)], ...] | None = None
+    """Share of all speech of each speaker, summing to 1; sets the number of speakers. Time in
+    overlap counts for each. None: drawn from the model per session."""
+    dominance: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Share of the most talkative speaker, for any number; the others share the rest evenly."""
+
+    @model_validator(mode="after")
+    def _shares_are_whole(self) -> Self:
+        if self.shares is not None:
+            if self.dominance is not None:
+                raise ValueError("give either shares or dominance, not both")
+            if not 1 <= len(self.shares) <= MAX_SPEAKERS:
+                raise ValueError(f"shares takes 1 to {MAX_SPEAKERS} numbers, got {self.shares}")
+            if abs(sum(self.shares) - 1) > SHARE_ROUNDING:
+                raise ValueError(f"shares must sum to 1, got {sum(self.shares):g}")
+        return self
 
 
 class SessionConfig(Section):
     """How large a session is."""
 
-    speakers: tuple[
-        Annotated[int, Field(ge=1, le=MAX_SPEAKERS)], Annotated[int, Field(ge=1, le=MAX_SPEAKERS)]
-    ] = (2, 4)
-    length: Range | None = (60.0, 180.0)
+    speakers: (
+        tuple[
+            Annotated[int, Field(ge=1, le=MAX_SPEAKERS)],
+            Annotated[int, Field(ge=1, le=MAX_SPEAKERS)],
+        ]
+        | None
+    ) = None
+    """Least and most; None takes the number from the turn-taking model."""
+    length: Range | None = None
     """Seconds; None takes the length from the turn-taking model."""
+    longest: Annotated[float, Field(gt=0)] | None = None
+    """Seconds; longer lengths of the model become this. ``--hours`` sets it where it is shorter
+    than the model's longest session."""
     language_mix: bool = False
     """Let one session hold speakers of several languages."""
     lead_in: Range = (0.2, 1.0)
@@ -82,8 +119,47 @@ class UtterancesConfig(Section):
     join_gap: Range | None = (0.05, 0.18)
     """Seconds between short utterances that are said in a row to fill a unit; None never joins.
     Under 0.2 s they stay one inter-pausal unit."""
+    shorten_pauses: bool = True
+    """Shorten pauses inside an utterance to `join_gap`: the turn-taking model decides the pauses.
+    Text stays whole; False keeps them as they were recorded."""
     margin: Annotated[float, Field(ge=0, le=0.2)] = 0.05
     """Seconds kept around measured speech, where the recording has them."""
+
+
+class DialogueConfig(Section):
+    """Where a written dialogue comes from: an OpenAI-compatible chat endpoint."""
+
+    base_url: str = "http://localhost:8000/v1"
+    """Of the endpoint; ``/chat/completions`` is appended."""
+    model: str = "default"
+    """Name that the endpoint knows its model by."""
+    api_key_env: str | None = None
+    """Name of the environment variable that holds the key; None sends none."""
+    topic: str = "plans for the weekend"
+    lines: Annotated[int, Field(ge=2, le=400)] = 24
+    """Lines that are asked for."""
+    sentences: Annotated[int, Field(ge=0, le=200)] = 30
+    """Sentences of each speaker that the prompt offers, so that most lines can be matched."""
+    timeout: Annotated[float, Field(gt=0)] = 60.0
+    """Seconds for one request."""
+    retries: Annotated[int, Field(ge=0, le=10)] = 3
+    """Further requests where an answer fails or cannot be used."""
+    parallel: Annotated[int, Field(ge=1, le=64)] = 4
+    """Requests at one time."""
+
+
+class TextConfig(Section):
+    """What the speakers talk about."""
+
+    order: str = "random"
+    """random, book, script, dialogue, or the name of a plug-in (`talkover.text_order`)."""
+    window: Annotated[int, Field(ge=1)] = 8
+    """With ``book``: the next utterance is one of this many that follow in the text."""
+    script: Path | None = None
+    """With ``script``: JSON Lines or plain lines ``speaker: text``."""
+    least_similarity: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """A line takes an utterance that shares at least this much of its words (Dice)."""
+    dialogue: DialogueConfig = DialogueConfig()
 
 
 class RoomConfig(Section):
@@ -138,10 +214,21 @@ class SimulationConfig(Section):
     session: SessionConfig = SessionConfig()
     turns: TurnsConfig = TurnsConfig()
     utterances: UtterancesConfig = UtterancesConfig()
+    text: TextConfig = TextConfig()
     room: RoomConfig = RoomConfig()
     noise: NoiseConfig = NoiseConfig()
     levels: LevelsConfig = LevelsConfig()
     registration: RegistrationConfig = RegistrationConfig()
+
+    @model_validator(mode="after")
+    def _shares_fit_the_speakers(self) -> Self:
+        shares, speakers = self.turns.shares, self.session.speakers
+        if shares is not None and speakers is not None and speakers != (len(shares),) * 2:
+            raise ValueError(
+                f"turns.shares has {len(shares)} numbers, but session.speakers is "
+                f"{speakers[0]}-{speakers[1]}: leave the speakers out or make them {len(shares)}"
+            )
+        return self
 
     def plain(self) -> dict[str, JsonValue]:
         """As JSON values; paths as they were given."""
@@ -150,13 +237,18 @@ class SimulationConfig(Section):
 
 
 def load_config(
-    path: Path | None = None, assignments: Sequence[str] = (), **overrides: Any
+    path: Path | None = None,
+    assignments: Sequence[str] = (),
+    *,
+    preset: str | None = None,
+    **overrides: Any,
 ) -> SimulationConfig:
-    """The defaults, changed by a YAML file, then by ``a.b=c`` texts, then by dotted overrides.
+    """The defaults, changed by a preset, a YAML file, ``a.b=c`` texts, and dotted overrides.
 
     Args:
         path: YAML file with any part of the configuration.
         assignments: Texts such as ``room.t60=[0.3,0.6]``; the value is read as YAML.
+        preset: A name of `CONFIG_PRESETS`; all else goes before it.
         overrides: Values by name with ``__`` for the dot, such as ``session__speakers=(2, 4)``;
             None leaves the value as it is.
 
@@ -164,15 +256,13 @@ def load_config(
         ConfigurationError: If the file is not YAML, or a key or value is wrong; names the key.
     """
     values: dict[str, Any] = {}
+    if preset is not None:
+        if preset not in CONFIG_PRESETS:
+            known = ", ".join(sorted(CONFIG_PRESETS))
+            raise ConfigurationError(f"--preset: no preset {preset!r}: choose one of {known}")
+        values = _yaml_mapping(CONFIG_PRESETS[preset])
     if path is not None:
-        try:
-            loaded = yaml.safe_load(path.read_text(encoding="utf8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            reason = " ".join(str(error).split())
-            raise ConfigurationError(f"{path}: not a readable YAML file: {reason}") from error
-        if loaded is not None and not isinstance(loaded, dict):
-            raise ConfigurationError(f"{path}: must hold a mapping, got {type(loaded).__name__}")
-        values = loaded or {}
+        _merge(values, _yaml_mapping(path))
     for text in assignments:
         key, equals, value = text.partition("=")
         if not equals or not key:
@@ -191,7 +281,29 @@ def load_config(
         key = ".".join(str(part) for part in first["loc"])
         what = "no such key" if first["type"] == "extra_forbidden" else first["msg"]
         source = f"{path}: " if path is not None else ""
-        raise ConfigurationError(f"{source}{key}: {what}, got {first['input']!r}") from error
+        got = f"{key}: {what}, got {first['input']!r}" if key else what  # else two sections clash
+        raise ConfigurationError(f"{source}{got}") from error
+
+
+def _yaml_mapping(path: Path) -> dict[str, Any]:
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigurationError(f"{path}: not a readable YAML file: {reason}") from error
+    if loaded is not None and not isinstance(loaded, dict):
+        raise ConfigurationError(f"{path}: must hold a mapping, got {type(loaded).__name__}")
+    return loaded or {}
+
+
+def _merge(values: dict[str, Any], others: dict[str, Any]) -> None:
+    """Put `others` over `values`, section by section."""
+    for key, other in others.items():
+        mine = values.get(key)
+        if isinstance(mine, dict) and isinstance(other, dict):
+            _merge(mine, other)
+        else:
+            values[key] = other
 
 
 def _assign(values: dict[str, Any], keys: list[str], value: Any) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
@@ -36,6 +37,7 @@ TimedWord = tuple[str, float, float]
 """Symbol, start and duration in seconds from the start of the utterance."""
 
 _SAFE_ID = TypeAdapter(SafeId)
+_LIBRISPEECH_ID = re.compile(r"(?:[A-Za-z]+-)?[0-9]+-([0-9]+)-[0-9]{4}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -256,6 +258,16 @@ def gender_of(text: str) -> str | None:
     """
     plain = text.strip().lower()
     return {"f": "female", "m": "male", "w": "female"}.get(plain, plain) or None
+
+
+def topic_of_id(utterance_id: str) -> str | None:
+    """The chapter in an id of the form that LibriSpeech has: speaker-chapter-utterance.
+
+    >>> topic_of_id("84-121123-0005"), topic_of_id("ana-3")
+    ('121123', None)
+    """
+    found = _LIBRISPEECH_ID.fullmatch(utterance_id)
+    return found.group(1) if found else None
 
 
 def _open(

@@ -14,36 +14,24 @@ over a horizon of seconds, by an effect on the rates and lengths of the model
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import erf, exp, log, sqrt
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from talkover.manifests.errors import InfeasibleTarget
-from talkover.simulate.turn_effects import NATURAL, WIDE, Effects
+from talkover.simulate.floor_changes import Change, ChangeLaw
+from talkover.simulate.floor_draws import Draws
+from talkover.simulate.floor_session import draw_setting
+from talkover.simulate.floor_speakers import SHORTEST_UNIT, SpeakerChoice
+from talkover.simulate.floor_state import FloorState
+from talkover.simulate.turn_sessions import Character
 from talkover.simulate.turn_targets import Targets, check_feasible
-from talkover.simulate.turns import TABLE_SIZE, Kind, TurnModel
+from talkover.simulate.turns import Kind, TurnModel
 
-BATCH = 512
-"""Random numbers drawn at a time: single draws from numpy cost twenty times more."""
-SHORTEST_UNIT = 0.3
-"""Seconds; a session ends when less is left."""
-REDRAWS = 6
-"""Draws of an offset or a backchannel until it fits into the unit it overlaps."""
 KEPT_SHARE = 0.8
 """A unit placed shorter than its overlap overlaps by this share of itself: it still takes over."""
-HORIZON_SHARE, HORIZON = 0.1, (15.0, 120.0)
-"""Share of the session, and its bounds in seconds, over which a deficit of an *asked* overlap or
-silence is made good."""
-LOOSE_SHARE, LOOSE_HORIZON = 0.5, (30.0, 1200.0)
-"""The same for a ratio drawn from the model: closer steering would distort the distributions."""
-LARGEST_CORRECTION = 2.0
-"""Factor by which steering may depart from a ratio drawn from the model."""
-LEAST_WEIGHT = 0.03
-"""Smallest share of a speaker in the choice of the next one."""
 LONGEST_BACKCHANNEL = 0.99
 """Probability whose quantile bounds the placed duration of a backchannel."""
-EPSILON = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,49 +60,20 @@ class Unit:
     kind: Kind
 
 
-@dataclass(frozen=True, slots=True)
-class _Steering:
-    """One ratio, held in a closed loop."""
-
-    target: float
-    horizon: float
-    """Seconds over which what is owed is made good."""
-    least: float
-    most: float
-    effects: tuple[float, float]
-    """Least and most silence effect."""
-
-    @classmethod
-    def of(cls, target: float, length: float, *, asked: bool) -> _Steering:
-        """Close for an asked ratio, loose for a drawn one."""
-        share, (shortest, longest) = (
-            (HORIZON_SHARE, HORIZON) if asked else (LOOSE_SHARE, LOOSE_HORIZON)
-        )
-        horizon = min(longest, max(shortest, share * length))
-        if asked:
-            return cls(target, horizon, 0.0, 1.0, WIDE)
-        least, most = target / LARGEST_CORRECTION, target * LARGEST_CORRECTION
-        return cls(target, horizon, least, most, NATURAL)
-
-    def corrected(self, owed: float) -> float:
-        """The ratio to aim at, given the seconds that are owed."""
-        return min(self.most, max(self.least, self.target + owed / self.horizon))
-
-
 class FloorWalk:
     """One session's walk: call `propose`, then `accept` or `reject`, until `done`.
 
     Args:
         model: The turn-taking model.
-        num_speakers: 1 to 8. All of them get to speak.
+        num_speakers: At least 1. All of them get to speak.
         rng: Decides everything.
-        targets: Overlap, silence and most concurrent speakers; what is None is drawn from the
-            model for this session.
+        targets: What is asked; what is None is drawn from the model for this session.
         length: Seconds of the session, lead-in and lead-out included.
         lead_in: Seconds of silence before the first unit.
         lead_out: Seconds of silence after the last unit.
         length_rank: Share of the model's sessions that are shorter, where `length` is the model's
-            own; see `TurnModel.draw_ratios`.
+            own; see `TurnModel.draw_character`.
+        character: What the session has of its own; None draws it. Targets go before it.
 
     Raises:
         InfeasibleTarget: If no session can be so.
@@ -131,42 +90,44 @@ class FloorWalk:
         lead_in: float = 0.0,
         lead_out: float = 0.0,
         length_rank: float | None = None,
+        character: Character | None = None,
     ) -> None:
         """Draw what is the session's own, and the first proposal."""
-        asked = targets or Targets(speakers=num_speakers)
-        asked = Targets(
-            speakers=num_speakers,
-            overlap=asked.overlap,
-            silence=asked.silence,
-            max_concurrent=asked.max_concurrent,
-        )
+        asked = replace(targets or Targets(), speakers=num_speakers)
         check_feasible(asked, model, length=length)
-        self._model, self._rng, self._count = model, rng, num_speakers
-        self._draw_session(asked, length, lead_in, lead_out, length_rank)
-        self._most = asked.max_concurrent
+        self._model, self._count, self._asked = model, num_speakers, asked
         self._begin, self._limit = lead_in, length - lead_out
-        self._steering = tuple(
-            _Steering.of(target, length, asked=value is not None)
-            for target, value in (
-                (self.overlap_target, asked.overlap),
-                (self._wanted_silence, asked.silence),
-            )
+        self._state = FloorState(num_speakers, lead_in)
+        self._setting = draw_setting(
+            model,
+            asked,
+            num_speakers,
+            rng,
+            length=length,
+            around=lead_in + lead_out,
+            length_rank=length_rank,
+            character=character,
         )
-        self._uniform: list[float] = []
-        self._normal: list[float] = []
-        self._memory, self._innovation = model.memory, sqrt(1 - model.memory**2)
-        self._score = 0.0
-        self._overlap_below = model.offsets.probability_below(0.0)
-        self._backchannel_cap = model.units.backchannel.at(LONGEST_BACKCHANNEL)
-        self._ends = [float("-inf")] * num_speakers
-        self._missing = set(range(num_speakers))
-        self._floor_speaker = self._floor_before = -1
-        self._floor_kind: Kind = "switch"
-        self._floor_start = self._floor_end = self._last_start = self._second_end = lead_in
-        self._overlap = self._silence = 0.0
+        self._draws = Draws(rng)
+        self._speakers = SpeakerChoice(
+            model, self._setting, self._state, self._draws, limit=self._limit
+        )
+        self._law = ChangeLaw(
+            model,
+            self._setting.character,
+            self._draws,
+            alone=num_speakers == 1,
+            backchannel_scale=asked.backchannel_scale,
+        )
+        units = model.units
+        self._backchannel_cap = units.backchannel.at(LONGEST_BACKCHANNEL)
+        self._unit_points = {
+            "hold": units.hold.points,
+            "switch": units.switch.points,
+            "interruption": units.beyond.points,
+        }
         self._contained: list[tuple[float, float]] = []  # (onset, duration), latest first
-        self._change: tuple[Kind, float] = ("switch", 0.0)
-        self._rejected: set[int] = set()
+        self._change: Change = ("switch", 0.0)
         self._pending = self._next()
 
     # ---- what the caller sees
@@ -189,10 +150,11 @@ class FloorWalk:
     def longest(self, proposal: Proposal) -> float | None:
         """Seconds that the placed unit must not exceed; None if it may have any duration."""
         if proposal.kind == "backchannel":
-            return min(self._floor_end - proposal.start, self._backchannel_cap)
-        if proposal.speaker in self._missing:
+            return min(self._state.end - proposal.start, self._backchannel_cap)
+        if proposal.speaker in self._state.missing:
             return None
-        return self._limit - proposal.start
+        left = self._limit - proposal.start
+        return min(left, self._speakers.most_for(proposal.speaker, proposal.start))
 
     def accept(self, proposal: Proposal, duration: float, *, pauses: float = 0.0) -> float:
         """Place a unit for the proposal.
@@ -214,18 +176,18 @@ class FloorWalk:
         self._check_pending(proposal)
         if not duration > 0:
             raise ValueError(f"duration must be more than 0 seconds, got {duration}")
-        self._rejected.clear()
-        start = proposal.start
+        self._speakers.rejected.clear()
+        start, floor_end = proposal.start, self._state.end
         if proposal.kind == "backchannel":
-            if start + duration > self._floor_end + 1e-6:
+            if start + duration > floor_end + 1e-6:
                 raise ValueError(
                     f"a backchannel of {duration:g} s does not fit: see longest(), which is "
-                    f"{self._floor_end - start:g} s here"
+                    f"{floor_end - start:g} s here"
                 )
-            self._place(proposal.speaker, start, start + duration)
+            self._state.place(proposal.speaker, start, start + duration, pauses)
         else:
-            if proposal.kind == "interruption" and start + duration <= self._floor_end + 0.01:
-                start = max(start, self._floor_end - KEPT_SHARE * duration)
+            if proposal.kind == "interruption" and start + duration <= floor_end + 0.01:
+                start = max(start, floor_end - KEPT_SHARE * duration)
             self._take_floor(proposal, start, start + duration, pauses)
         self._pending = self._next()
         return start
@@ -245,8 +207,8 @@ class FloorWalk:
                 raise InfeasibleTarget(
                     f"speaker {proposal.speaker} has no utterance to say: leave the speaker out"
                 )
-            self._rejected.add(proposal.speaker)
-            if self._rejected | {self._floor_speaker} >= set(range(self._count)):
+            self._speakers.rejected.add(proposal.speaker)
+            if self._speakers.rejected | {self._state.speaker} >= set(range(self._count)):
                 self._pending = None
                 return
             if self._change[0] == "hold":
@@ -254,64 +216,20 @@ class FloorWalk:
         self._pending = self._next()
 
     @property
+    def overlap_target(self) -> float:
+        """Overlap that the session is meant to have, as share of speech time."""
+        return self._setting.character.overlap
+
+    @property
+    def silence_target(self) -> float:
+        """Silence that the session is meant to have, as share of its time."""
+        return self._setting.silence_target
+
+    @property
     def overlap(self) -> float:
         """Overlap so far, as share of speech time."""
-        speech = self._floor_end - self._begin - self._silence
-        return self._overlap / speech if speech > 0 else 0.0
-
-    # ---- random numbers
-
-    def _u(self) -> float:
-        if not self._uniform:
-            self._uniform = self._rng.random(BATCH).tolist()
-        return self._uniform.pop()
-
-    def _z(self) -> float:
-        if not self._normal:
-            self._normal = self._rng.standard_normal(BATCH // 4).tolist()
-        return self._normal.pop()
-
-    def _draw(self, points: list[float]) -> float:
-        return _look_up(points, self._u())
-
-    # ---- the session's own values
-
-    def _draw_session(
-        self,
-        asked: Targets,
-        length: float,
-        lead_in: float,
-        lead_out: float,
-        length_rank: float | None,
-    ) -> None:
-        """Ratios, tempo and talk shares. Drawn always, so that a target changes nothing else."""
-        model, rng = self._model, self._rng
-        overlap, silence = model.draw_ratios(rng, length_rank)
-        tempo = exp(
-            model.sessions.tempo_deviation * float(np.clip(rng.standard_normal(), -2.5, 2.5))
-        )
-        shares = rng.dirichlet([model.speakers.evenness] * self._count)
-        self._weights: list[float] = np.maximum(shares, LEAST_WEIGHT).tolist()
-        around = lead_in + lead_out
-        inner = max(EPSILON, length - around)
-        if asked.silence is not None:
-            silence = max(0.0, (asked.silence * length - around) / inner)
-            self.silence_target = asked.silence
-        else:
-            self.silence_target = (silence * inner + around) / length
-        if self._count == 1 or asked.max_concurrent == 1:
-            overlap = 0.0
-        self.overlap_target = overlap if asked.overlap is None else asked.overlap
-        self._wanted_silence = silence
-        self._tempo = tempo
-        self._effects = Effects(model, tempo, alone=self._count == 1)
-        hold, _, _ = model.transitions.stationary
-        units = model.units
-        self._cycle = (
-            tempo
-            * (hold * units.hold.mean + (1 - hold) * units.switch.mean)
-            / max(0.05, 1 - silence)
-        )
+        speech = self._state.speech
+        return self._state.overlap / speech if speech > 0 else 0.0
 
     # ---- what comes next
 
@@ -320,14 +238,15 @@ class FloorWalk:
             proposal = self._backchannel(*self._contained.pop())
             if proposal is not None:
                 return proposal
-        return self._first() if self._floor_speaker < 0 else self._change_of_floor()
+        return self._first() if self._state.speaker < 0 else self._change_of_floor()
 
     def _first(self) -> Proposal:
-        free = [k for k in range(self._count) if k not in self._rejected]
-        duration = self._shortened(self._draw(self._model.units.switch.points) * self._tempo)
+        speaker = self._speakers.choose(self._speakers.everybody)
+        duration = self._draws.of(self._model.units.switch.points) * self._setting.tempo
+        duration = self._speakers.shortened(duration, speaker, self._begin)
         return Proposal(
             kind="switch",
-            speaker=self._choose(free),
+            speaker=speaker,
             offset=self._begin,
             start=self._begin,
             duration=min(duration, self._limit - self._begin),
@@ -335,14 +254,23 @@ class FloorWalk:
 
     def _backchannel(self, onset: float, duration: float) -> Proposal | None:
         """A planned backchannel, if somebody may say it then."""
-        start = max(onset, self._last_start)
-        free = self._free(start)
-        if not free or start + duration > self._floor_end or self._active(start) >= self._most:
+        state = self._state
+        start = max(onset, state.last_start)
+        if start + duration > state.end:
+            return None
+        active = state.active(start)
+        joined = self._model.backchannels.joined
+        if active > 1 and joined < 1 and self._draws.uniform() >= joined:
+            return None
+        if self._is_full(active):
+            return None
+        speaker = self._speakers.for_backchannel(start, duration)
+        if speaker is None:
             return None
         return Proposal(
             kind="backchannel",
-            speaker=self._choose(free),
-            offset=start - self._floor_start,
+            speaker=speaker,
+            offset=start - state.start,
             start=start,
             duration=duration,
         )
@@ -350,23 +278,24 @@ class FloorWalk:
     def _change_of_floor(self) -> Proposal | None:
         """The planned hold, switch or interruption, if there is time left for it."""
         kind, offset = self._change
-        end = self._floor_end
-        start = max(end + offset, self._last_start)
-        if self._missing:
+        state = self._state
+        end = state.end
+        start = max(min(end + offset, self._latest_start()), state.last_start)
+        if state.missing:
             start = min(start, max(end, self._limit - SHORTEST_UNIT))
         elif start > self._limit - SHORTEST_UNIT:
             return None
         if kind == "hold":
-            speaker = self._floor_speaker
+            speaker = state.speaker
+            start = max(start, end + self._model.origin.join)
         else:
             if start < end:
                 start = max(start, min(end, self._room_from()))
-            speaker, start = self._next_holder(start)
+            speaker, start = self._speakers.next_holder(start)
             kind = "interruption" if start < end else "switch"
-        points = self._unit_points[kind]
-        duration = self._draw(points) * self._tempo + max(0.0, end - start)
-        duration = self._shortened(duration)
-        if speaker not in self._missing:
+        duration = self._draws.of(self._unit_points[kind]) * self._setting.tempo
+        duration = self._speakers.shortened(duration + max(0.0, end - start), speaker, start)
+        if speaker not in state.missing:
             left = self._limit - start
             if left < SHORTEST_UNIT or left <= end - start:
                 return None
@@ -375,58 +304,26 @@ class FloorWalk:
             kind=kind, speaker=speaker, offset=start - end, start=start, duration=duration
         )
 
-    def _next_holder(self, start: float) -> tuple[int, float]:
-        """A speaker who is free at `start`, or the first one to be, and when."""
-        free = self._free(start)
-        if not free:
-            join = self._model.origin.join
-            others = [k for k in range(self._count) if k != self._floor_speaker]
-            others = [k for k in others if k not in self._rejected]
-            first = min(others, key=lambda k: self._ends[k])
-            return first, max(start, self._ends[first] + join)
-        if self._missing and self._is_urgent():
-            return self._choose([k for k in free if k in self._missing] or free), start
-        if self._floor_before in free and self._u() < self._model.speakers.returns:
-            return self._floor_before, start
-        return self._choose(free), start
+    def _latest_start(self) -> float:
+        """Where the next unit must start at the latest.
 
-    def _is_urgent(self) -> bool:
-        """The time left is needed for those who have not spoken."""
-        return self._limit - self._floor_end < 2.0 * self._cycle * (len(self._missing) + 1)
+        Where a share of silence was asked, no silence may be longer than what the session is owed
+        until its end: one long gap of a short session would never come back.
+        """
+        if self._asked.silence is None:
+            return float("inf")
+        state = self._state
+        owed = self._setting.character.silence * (self._limit - self._begin) - state.silence
+        return state.end + max(0.0, owed)
 
-    def _shortened(self, duration: float) -> float:
-        """A duration that leaves time for those who have not spoken."""
-        left = self._limit - max(self._floor_end, self._begin)
-        if self._missing and duration > left / (len(self._missing) + 1):
-            return max(SHORTEST_UNIT, left / (len(self._missing) + 1))
-        return duration
-
-    def _free(self, start: float) -> list[int]:
-        """Speakers other than the holder who are silent at `start` and were so for a moment."""
-        bound = start - self._model.origin.join
-        return [
-            k
-            for k, end in enumerate(self._ends)
-            if k != self._floor_speaker and end <= bound and k not in self._rejected
-        ]
-
-    def _choose(self, speakers: list[int]) -> int:
-        weights = [self._weights[k] for k in speakers]
-        left = self._u() * sum(weights)
-        for k, weight in zip(speakers, weights, strict=True):
-            left -= weight
-            if left < 0:
-                return k
-        return speakers[-1]
-
-    def _active(self, time: float) -> int:
-        return sum(1 for end in self._ends if end > time)
+    def _is_full(self, active: int) -> bool:
+        most = self._asked.max_concurrent
+        return most is not None and active >= most
 
     def _room_from(self) -> float:
-        """When one more may speak without exceeding the most concurrent speakers."""
-        if self._most > self._count:
-            return float("-inf")
-        return sorted(self._ends, reverse=True)[self._most - 1]
+        """When one more may speak."""
+        most = self._asked.max_concurrent
+        return float("-inf") if most is None else self._state.room_from(most)
 
     # ---- what has happened
 
@@ -434,104 +331,24 @@ class FloorWalk:
         if proposal is not self._pending:
             raise ValueError("accept and reject take the proposal that propose() gave last")
 
-    def _place(self, speaker: int, start: float, end: float) -> None:
-        """Account for a unit; all earlier units start no later."""
-        # Time in which exactly one spoke becomes overlap: from the second-latest end to the latest.
-        self._overlap += max(0.0, min(end, self._floor_end) - max(start, self._second_end))
-        if end > self._floor_end:
-            self._second_end = self._floor_end
-        elif end > self._second_end:
-            self._second_end = end
-        self._ends[speaker] = end
-        self._last_start = start
-        self._missing.discard(speaker)
-
     def _take_floor(self, proposal: Proposal, start: float, end: float, pauses: float) -> None:
-        spoken = self._floor_end - self._begin - self._silence
-        owed_overlap = self.overlap_target * spoken - self._overlap
-        owed_silence = self._wanted_silence * (self._floor_end - self._begin) - self._silence
-        self._silence += max(0.0, start - self._floor_end) + pauses
-        self._place(proposal.speaker, start, end)
-        if proposal.kind != "hold":
-            self._floor_before = self._floor_speaker
-        self._floor_speaker, self._floor_kind = proposal.speaker, proposal.kind
-        self._floor_start = start
-        self._floor_end = max(self._floor_end, end)
+        state = self._state
+        owed_overlap = self._setting.character.overlap * state.speech - state.overlap
+        owed_silence = self._setting.character.silence * state.elapsed - state.silence
+        state.take(proposal.speaker, proposal.kind, start, end, pauses)
         self._plan_unit(owed_overlap, owed_silence)
 
     def _plan_unit(self, owed_overlap: float, owed_silence: float) -> None:
         """Decide how the unit that now holds the floor ends, and what lies inside it."""
-        overlaps = self.overlap_target > 0
-        overlap, silence = self._steering
-        x = self._effects.of_overlap(overlap.corrected(owed_overlap))
-        y = self._effects.of_silence(silence.corrected(owed_silence), x, silence.effects)
-        duration = self._floor_end - self._floor_start
-        self._change = self._draw_change(duration, x, y, overlaps)
-        window = duration + min(0.0, self._change[1])
-        self._contained = self._draw_contained(duration, window, x) if overlaps else []
-
-    def _draw_change(
-        self, duration: float, x: float, y: float, overlaps: bool
-    ) -> tuple[Kind, float]:
-        """Kind and offset of the next change of the floor."""
-        model = self._model
-        row = getattr(model.transitions, self._floor_kind)
-        response = model.sessions.response
-        alone = self._count == 1
-        if alone or (self._u() < row[0] and not (self._missing and self._is_urgent())):
-            pause, pivot = self._draw(model.pauses.points), model.pause_pivot
-            if pause > pivot:
-                pause = pivot + (pause - pivot) * exp(response.pauses * y)
-            return "hold", max(model.origin.join, pause)
-        odds = row[2] / max(row[1], EPSILON) * exp(response.interruptions * x) if overlaps else 0.0
-        chance, below = odds / (1 + odds), self._overlap_below
-        points = model.offsets.points
-        for _ in range(REDRAWS):
-            score = self._memory * self._score + self._innovation * self._z()
-            u = 0.5 * (1 + erf(score / sqrt(2)))
-            if u >= chance:
-                self._score = score
-                place = below + (1 - below) * (u - chance) / (1 - chance)
-                gap = max(0.0, _look_up(points, place)) * exp(response.gaps * y)
-                return "switch", gap
-            offset = min(0.0, _look_up(points, below * u / chance)) * exp(response.overlaps * x)
-            if -offset < duration:
-                self._score = score
-                return "interruption", min(offset, -EPSILON)
-        return "switch", 0.0
-
-    def _draw_contained(
-        self, duration: float, window: float, x: float
-    ) -> list[tuple[float, float]]:
-        """Onsets and durations of the backchannels inside the floor's unit, latest first."""
-        inside = self._model.backchannels
-        rate = inside.per_second[-1]
-        for edge, value in zip(inside.edges[1:], inside.per_second, strict=True):
-            if window < edge:
-                rate = value
-                break
-        mean = rate * window * exp(self._model.sessions.response.backchannels * x)
-        found: list[tuple[float, float]] = []
-        waited = -log(1 - self._u())
-        while waited < mean:
-            for _ in range(REDRAWS):
-                length = self._draw(self._model.units.backchannel.points)
-                if length < duration:
-                    onset = self._draw(inside.onset.points) * min(window, duration - length)
-                    found.append((self._floor_start + onset, length))
-                    break
-            waited -= log(1 - self._u())
-        found.sort(reverse=True)
-        return found
-
-    @property
-    def _unit_points(self) -> dict[str, list[float]]:
-        units = self._model.units
-        return {
-            "hold": units.hold.points,
-            "switch": units.switch.points,
-            "interruption": units.beyond.points,
-        }
+        state, setting = self._state, self._setting
+        x = setting.effects.of_overlap(setting.overlap_steering.corrected(owed_overlap))
+        wanted = setting.silence_steering
+        y = setting.effects.of_silence(wanted.corrected(owed_silence), x, wanted.effects)
+        overlaps = setting.character.overlap > 0
+        holds = self._speakers.hold_odds()
+        self._change = self._law.change(state, x, y, holds=holds, overlaps=overlaps)
+        window = state.end - state.start + min(0.0, self._change[1])
+        self._contained = self._law.contained(state, window, x) if overlaps else []
 
 
 def sample(
@@ -542,22 +359,32 @@ def sample(
     rng: np.random.Generator,
     targets: Targets | None = None,
     length_rank: float | None = None,
+    character: Character | None = None,
 ) -> list[Unit]:
     """Timing of one session alone: the walk with the durations that the model wants.
 
     Args:
         model: The turn-taking model.
-        num_speakers: 1 to 8.
+        num_speakers: At least 1.
         length: Seconds; the first unit starts at 0.
         rng: Decides everything.
         targets: As for `FloorWalk`.
         length_rank: As for `FloorWalk`.
+        character: As for `FloorWalk`.
 
     Returns:
         Units by start. One speaker's units are at least the model's `join` apart.
     """
     return walked(
-        FloorWalk(model, num_speakers, rng, targets=targets, length=length, length_rank=length_rank)
+        FloorWalk(
+            model,
+            num_speakers,
+            rng,
+            targets=targets,
+            length=length,
+            length_rank=length_rank,
+            character=character,
+        )
     )
 
 
@@ -569,13 +396,3 @@ def walked(walk: FloorWalk) -> list[Unit]:
         start = walk.accept(proposal, proposal.duration)
         units.append(Unit(proposal.speaker, start, start + proposal.duration, proposal.kind))
     return units
-
-
-def _look_up(points: list[float], probability: float) -> float:
-    """A quantile table at a probability, linear between its points."""
-    place = probability * TABLE_SIZE
-    index = int(place)
-    if index >= TABLE_SIZE:
-        return points[TABLE_SIZE]
-    low = points[index]
-    return low + (points[index + 1] - low) * (place - index)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from talkover.manifests.regions import join_spans
 from talkover.manifests.schema import (
     PAUSE_JOIN,
     Source,
@@ -38,6 +39,24 @@ class _Part:
     text: str | None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelledSession:
+    """A planned session as far as labels need it; see `talkover.manifests.exports`."""
+
+    id: str
+    supervisions: tuple[Supervision, ...]
+    uem: tuple[TimeSpan, ...]
+
+
+def labelled(plan: SessionPlan, cache: SourceCache) -> LabelledSession:
+    """The labels of a plan, the same as those of its audio."""
+    return LabelledSession(
+        id=plan.session_id,
+        supervisions=supervisions_of(plan, cache),
+        uem=(time_span(0, plan.num_samples, plan.sampling_rate),),
+    )
+
+
 def supervisions_of(plan: SessionPlan, cache: SourceCache) -> tuple[Supervision, ...]:
     """The supervisions of a session, in time order.
 
@@ -50,10 +69,17 @@ def supervisions_of(plan: SessionPlan, cache: SourceCache) -> tuple[Supervision,
     delay = {seat.speaker_local: seat.direct_delay_samples for seat in plan.room.seats}
     speakers = {speaker.speaker_local: speaker for speaker in plan.speakers}
     rows = []
-    for placement in plan.placements:
-        utterance = cache.utterance(placement.utterance)
-        shift = placement.start_sample - placement.source_start + delay[placement.speaker_local]
-        for part in _parts(placement, utterance, shift, join):
+    for saying in _sayings(plan.placements, cache):
+        placement, utterance = saying[0], cache.utterance(saying[0].utterance)
+        heard = delay[placement.speaker_local]
+        for part in _joined(
+            [
+                part
+                for p in saying
+                for part in _parts(p, utterance, p.start_sample - p.source_start + heard, join)
+            ],
+            join,
+        ):
             rows.append((part.start, part.end, placement, utterance, part))
     rows.sort(key=lambda row: (row[0], row[1], row[2].speaker_local))
     return tuple(
@@ -62,6 +88,25 @@ def supervisions_of(plan: SessionPlan, cache: SourceCache) -> tuple[Supervision,
         )
         for n, (_, _, placement, utterance, part) in enumerate(rows)
     )
+
+
+def _sayings(placements: Sequence[Placement], cache: SourceCache) -> list[list[Placement]]:
+    """Placements that make one supervision or more: all slices of a saying, if it has no words."""
+    sayings: dict[tuple[int, int], list[Placement]] = {}
+    for n, placement in enumerate(placements):
+        is_timed = cache.utterance(placement.utterance).words is not None
+        key = (1, n) if is_timed or placement.saying is None else (0, placement.saying)
+        sayings.setdefault(key, []).append(placement)
+    return list(sayings.values())
+
+
+def _joined(parts: list[_Part], join: int) -> list[_Part]:
+    """Parts of a saying without word times as one; with word times, each for itself."""
+    if len(parts) == 1 or parts[0].words is not None:
+        return parts
+    apart = np.array([region for part in parts for region in part.regions], dtype=np.int64)
+    regions = tuple((int(a), int(b)) for a, b in join_spans(apart, join))
+    return [_Part(parts[0].start, parts[-1].end, regions, None, parts[0].text)]
 
 
 def active_intervals(supervisions: Sequence[Supervision]) -> NDArray[np.int64]:
@@ -83,6 +128,8 @@ def active_intervals(supervisions: Sequence[Supervision]) -> NDArray[np.int64]:
 def _parts(placement: Placement, utterance: CachedUtterance, shift: int, join: int) -> list[_Part]:
     first, end = placement.source_start, placement.source_start + placement.num_samples
     if utterance.words is None:
+        if placement.fade_samples is not None:  # a cut through speech is where its fade is half
+            first, end = first + placement.fade_samples // 2, end - placement.fade_samples // 2
         regions = tuple(
             (max(int(a), first) + shift, min(int(b), end) + shift)
             for a, b in utterance.regions

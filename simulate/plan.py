@@ -41,8 +41,14 @@ class Placement(Contract):
     """First sample of the slice on the utterance's clock."""
     num_samples: Annotated[int, Field(gt=0)]
     whole: bool
-    """The slice holds all speech of the utterance, so its text is the utterance's text."""
+    """The slice, with the others of its saying, holds all speech of the utterance, so that its text
+    is the utterance's text."""
     gain_db: float
+    saying: int | None = None
+    """Number of the saying: slices of one utterance between which pauses were shortened share it,
+    and where no word times are known they share one supervision."""
+    fade_samples: Annotated[int, Field(ge=0)] | None = None
+    """Raised-cosine fade at both ends, centred on the cut; None for the renderer's own."""
 
 
 class PlannedSeat(Contract):

@@ -7,7 +7,8 @@ the rooms does not change who speaks, and session 17 is the same whether or not 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -15,10 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from talkover.manifests.errors import InfeasibleTarget
-from talkover.manifests.schema import Asked, Role
+from talkover.manifests.schema import Asked
 from talkover.manifests.seeds import content_id, generator
 from talkover.simulate.config import SimulationConfig
-from talkover.simulate.floor import FloorWalk
+from talkover.simulate.conversation import (
+    Cast,
+    Conversation,
+    SaidUnit,
+    Scene,
+    SessionSize,
+    TurnTaking,
+    everybody_speaks,
+)
+from talkover.simulate.floor_conversation import targets_of
 from talkover.simulate.lengths import SessionLengths
 from talkover.simulate.levels import mean_level_dbfs
 from talkover.simulate.noise import NoiseCollection, draw_noise
@@ -29,41 +39,16 @@ from talkover.simulate.plan import (
     RoomPlan,
     SessionPlan,
 )
+from talkover.simulate.plan_check import PlanCheck
 from talkover.simulate.responses import ResponseSet
 from talkover.simulate.rooms import draw_room
 from talkover.simulate.source_cache import SourceCache
-from talkover.simulate.turn_targets import Targets, check_feasible
-from talkover.simulate.turns import TurnModel
-from talkover.simulate.utterances import Slice, UtteranceChooser
+from talkover.simulate.text_order import Casting, TextOrder, open_text_order
+from talkover.simulate.turn_targets import Targets
 
 ATTEMPTS = 5
-"""Plans tried for a session; an attempt fails if a speaker gets no word in."""
+"""Plans tried for a session; one fails if a speaker gets no word in, or a target is missed."""
 GAIN_DIGITS = 4
-ROLES: dict[str, Role] = {
-    "hold": "turn",
-    "switch": "turn",
-    "interruption": "interruption",
-    "backchannel": "backchannel",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class _Unit:
-    """One placed slice: who, which, the sample at which its speech is emitted, and as what."""
-
-    speaker: int
-    slice: Slice
-    start: int
-    role: Role
-    turn: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """Speakers who may meet, and the language they do it in; None where languages may mix."""
-
-    language: int | None
-    speakers: NDArray[np.int64]
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,7 +59,7 @@ class Planner:
         config: What is asked.
         configuration_hash: Of the configuration with paths replaced by hashes.
         cache: The corpus.
-        turn_model: Who speaks when.
+        turn_taking: Who speaks when.
         seed: Root seed.
         noises: Clips for ambient noise, or None.
         rirs: Measured responses, or None.
@@ -83,7 +68,7 @@ class Planner:
     config: SimulationConfig
     configuration_hash: str
     cache: SourceCache
-    turn_model: TurnModel
+    turn_taking: TurnTaking
     seed: int
     noises: NoiseCollection | None = None
     rirs: ResponseSet | None = None
@@ -94,72 +79,127 @@ class Planner:
         Raises:
             InfeasibleTarget: With the reason and the numbers.
         """
-        least, most = self.config.session.speakers
-        largest = max((len(group.speakers) for group in self.groups), default=0)
-        if largest < most:
+        most = self.casting.most_speakers
+        scripted = self.text_order.num_speakers
+        least = scripted or self.turn_taking.least_speakers(self.config)
+        if most < least:
             kind = "" if self.config.session.language_mix else " of one language"
             raise InfeasibleTarget(
-                f"{least}-{most} speakers a session were asked, but the corpus has {largest} "
-                f"usable speakers{kind}: use --speakers {min(least, max(1, largest))}-{largest}"
+                f"{least} speakers a session were asked, but the corpus has {most} "
+                f"usable speakers{kind}: use --speakers {most}"
                 + ("" if self.config.session.language_mix else " or session.language_mix=true")
-                if largest
+                if most
                 else "the corpus has no usable utterance: see rejected.jsonl"
             )
-        for count in range(least, most + 1):
-            for length in self.config.session.length or (None,):
-                check_feasible(self._targets(count), self.turn_model, length=length)
+        asked = self.config.session.speakers
+        counts = range(asked[0], asked[1] + 1) if asked is not None else (least,)
+        for count in (scripted,) if scripted else counts:
+            self.turn_taking.check(self.config, self._targets(count), self.cache)
 
     @cached_property
-    def groups(self) -> list[_Group]:
-        """Sets of speakers that may meet: one per language, or one of all with `language_mix`."""
-        everyone = range(len(self.cache.speakers))
-        if self.config.session.language_mix:
-            return [_Group(language=None, speakers=np.array(everyone, dtype=np.int64))]
-        groups = []
-        for language in sorted({int(n) for n in self.cache.language_no}):
-            speakers = [s for s in everyone if len(self._pool(s, language))]
-            groups.append(_Group(language=language, speakers=np.array(speakers, dtype=np.int64)))
-        return groups
+    def casting(self) -> Casting:
+        """What the speakers of all sessions are chosen from."""
+        return Casting(self.config, self.cache, self.seed, self.cache.folder / "dialogues")
 
-    def _pool(self, speaker: int, language: int | None) -> NDArray[np.int64]:
-        """Numbers of the utterances that a speaker may say in a session of a language."""
-        pool = self.cache.utterances_of(speaker)
-        return pool if language is None else pool[self.cache.language_no[pool] == language]
+    @cached_property
+    def text_order(self) -> TextOrder:
+        """Chooses who meets and what they may say."""
+        return open_text_order(self.casting)
 
     @cached_property
     def lengths(self) -> SessionLengths:
-        """Asked lengths of the sessions."""
-        return SessionLengths(self.config.session, self.turn_model, self.seed)
+        """Expected lengths of the sessions."""
+        return SessionLengths(self.config, self.turn_taking, self.seed)
+
+    @property
+    def shortfalls(self) -> list[str]:
+        """What the corpus does not allow and is made less of, one line each."""
+        return self.turn_taking.shortfalls(self.config, self.cache)
+
+    def prepare(self, count: int) -> str:
+        """Get what the sessions need from outside, such as dialogues of an endpoint.
+
+        Args:
+            count: Number of sessions.
+
+        Returns:
+            A text that differs where what was got differs; empty where nothing is got.
+
+        Raises:
+            RunError: If it cannot be got.
+        """
+        if self.config.text.order == "random":
+            return ""
+        with ThreadPoolExecutor(self.config.text.dialogue.parallel) as pool:
+            try:
+                return "".join(pool.map(self._prepare_session, range(count)))
+            except BaseException:
+                pool.shutdown(cancel_futures=True)  # the others would fail, too
+                raise
+
+    def _prepare_session(self, index: int) -> str:
+        return self.text_order.prepare(index, self._size(index).speakers)
 
     def plan(self, index: int) -> SessionPlan:
-        """The plan of one session.
+        """The plan of one session: the first that meets its targets, or the one that comes nearest.
 
         Raises:
             InfeasibleTarget: If no attempt let every speaker speak.
         """
+        check = PlanCheck(self.config)
+        best: tuple[float, SessionPlan] | None = None
         for attempt in range(ATTEMPTS):
             plan = self._attempt(index, f"/{attempt}" if attempt else "")
-            if plan is not None:
+            if plan is None:
+                continue
+            miss = check.miss(plan, self.cache)
+            if miss <= 1:
                 return plan
+            if best is None or miss < best[0]:
+                best = miss, plan
+        if best is not None:
+            return best[1]
         raise InfeasibleTarget(
             f"session {index}: no plan of {self.lengths.of(index):.1f} s let every speaker speak "
             f"in {ATTEMPTS} attempts: ask for fewer speakers or longer sessions"
         )
 
+    def converse(self, index: int, attempt: str = "") -> tuple[Conversation, Cast, SessionSize]:
+        """Who says what when in a session; the part of a plan that no room changes.
+
+        Args:
+            index: Of the session.
+            attempt: Part of the name of each decision.
+        """
+        size = self._size(index)
+        cast = self.text_order.cast(index, size.speakers, attempt)
+        length = None if cast.lines is not None else size.length  # as long as its script
+        size = replace(size, speakers=len(cast.people), length=length)
+        scene = Scene(
+            config=self.config,
+            cache=self.cache,
+            cast=cast,
+            size=size,
+            targets=self._targets(size.speakers),
+            seed=self.seed,
+            index=index,
+            attempt=attempt,
+        )
+        return self.turn_taking.converse(scene), cast, size
+
+    def _size(self, index: int) -> SessionSize:
+        size = self.turn_taking.draw_size(self.seed, index, self.config, self.casting.most_speakers)
+        scripted = self.text_order.num_speakers
+        return size if scripted is None else replace(size, speakers=scripted)
+
+    def _targets(self, num_speakers: int) -> Targets:
+        return targets_of(self.config, num_speakers)
+
     def _attempt(self, index: int, attempt: str) -> SessionPlan | None:
         rate = self.config.sampling_rate
-        people, pools = self._draw_speakers(index, attempt)
-        targets = self._targets(len(people))
-        length = self.lengths.of(index)
-        chooser = UtteranceChooser(
-            self.cache,
-            self.config.utterances,
-            rate,
-            generator(self.seed, index, "utterances" + attempt),
-            pools,
-        )
-        units, asked = self._converse(index, attempt, chooser, len(people), targets, length)
-        if {unit.speaker for unit in units} != set(range(len(people))):
+        conversation, cast, size = self.converse(index, attempt)
+        people, pools = cast.people, cast.pools
+        if not everybody_speaks(conversation.units, len(people)):
             return None
         room = draw_room(
             self.config.room,
@@ -168,6 +208,8 @@ class Planner:
             sampling_rate=rate,
             rirs=self.rirs,
         )
+        delays = {int(seat.speaker_local): seat.direct_delay_samples for seat in room.seats}
+        units = _within_concurrency(conversation.units, delays, self.config.turns.max_concurrent)
         local = _local_names(units, room)
         gains = self._gains(index, units, len(people))
         end = max(unit.start + unit.slice.speech_samples for unit in units)
@@ -194,7 +236,9 @@ class Planner:
             configuration_hash=self.configuration_hash,
             corpus_hash=self.cache.corpus_hash,
             sampling_rate=rate,
-            num_samples=max(end + most_delay + round(lead_out * rate), round(length * rate)),
+            num_samples=max(
+                end + most_delay + round(lead_out * rate), round((size.length or 0.0) * rate)
+            ),
             speakers=speakers,
             placements=tuple(sorted(placements, key=lambda p: (p.start_sample, p.speaker_local))),
             room=room.model_copy(
@@ -208,11 +252,31 @@ class Planner:
                 self.config.noise, generator(self.seed, index, "noise"), self.noises, rate
             ),
             peak_dbfs=self.config.levels.peak_dbfs,
-            asked=asked,
-            registration=self._registration(index, chooser, local),
+            asked=self._asked(conversation, cast, size, local),
+            registration=self._registration(
+                index, units, [self._same_language(pool) for pool in pools], local
+            ),
         )
 
-    def _placement(self, unit: _Unit, name: str, gain: float) -> Placement:
+    def _asked(
+        self, conversation: Conversation, cast: Cast, size: SessionSize, local: Sequence[str]
+    ) -> Asked:
+        shares = self._targets(size.speakers).talk_shares
+        order = self.config.text.order
+        return Asked(
+            overlap_of_speech=_rounded(conversation.overlap),
+            silence_of_time=_rounded(conversation.silence),
+            duration=None if size.length is None else round(size.length, 4),
+            num_speakers=size.speakers,
+            talk_shares=None
+            if shares is None
+            else {name: round(share, 6) for name, share in sorted(zip(local, shares, strict=True))},
+            max_concurrent=self.config.turns.max_concurrent,
+            text_order=None if order == "random" else order,
+            unmatched_lines=cast.unmatched,
+        )
+
+    def _placement(self, unit: SaidUnit, name: str, gain: float) -> Placement:
         """The slice with as much of its margin as lies after time 0."""
         piece = unit.slice
         margin = min(unit.start, piece.speech_start - piece.source_start)
@@ -227,100 +291,17 @@ class Planner:
             source_start=piece.source_start + cut,
             num_samples=piece.num_samples - cut,
             whole=piece.whole,
+            saying=unit.saying,
             gain_db=gain,
+            fade_samples=piece.fade,
         )
-
-    def _targets(self, num_speakers: int) -> Targets:
-        turns = self.config.turns
-        return Targets(
-            speakers=num_speakers,
-            overlap=turns.overlap,
-            silence=turns.silence,
-            max_concurrent=turns.max_concurrent,
-        )
-
-    def _draw_speakers(
-        self, index: int, attempt: str
-    ) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:
-        """Who meets, and what each may say."""
-        rng = generator(self.seed, index, "speakers" + attempt)
-        least, most = self.config.session.speakers
-        count = int(rng.integers(least, most + 1))
-        large = [group for group in self.groups if len(group.speakers) >= count]
-        if not large:
-            raise InfeasibleTarget(f"no {count} speakers of the corpus may meet: see --speakers")
-        sizes = np.array([len(group.speakers) for group in large], dtype=float)
-        group = large[int(rng.choice(len(large), p=sizes / sizes.sum()))]
-        people = rng.choice(group.speakers, size=count, replace=False)
-        return people, [self._pool(int(person), group.language) for person in people]
-
-    def _converse(
-        self,
-        index: int,
-        attempt: str,
-        chooser: UtteranceChooser,
-        count: int,
-        targets: Targets,
-        length: float,
-    ) -> tuple[list[_Unit], Asked]:
-        """Walk the floor with real utterances."""
-        rate = self.config.sampling_rate
-        walk = FloorWalk(
-            self.turn_model,
-            count,
-            generator(self.seed, index, "turns" + attempt),
-            targets=targets,
-            length=length,
-            lead_in=self._silence(index, "lead_in"),
-            lead_out=self._silence(index, "lead_out"),
-            length_rank=self.lengths.rank(length),
-        )
-        units: list[_Unit] = []
-        turn = 0
-        floor_turn = 0
-        while not walk.done:
-            proposal = walk.propose()
-            longest = walk.longest(proposal)
-            pieces = chooser.unit(proposal.speaker, proposal.duration, longest=longest)
-            if not pieces:
-                walk.reject(proposal)
-                continue
-            last = pieces[-1]
-            start = walk.accept(
-                proposal,
-                (last.offset + last.slice.speech_samples) / rate,
-                pauses=sum(piece.slice.pauses for piece in pieces) / rate,
-            )
-            if proposal.kind == "hold" and units:
-                number = floor_turn
-            else:
-                turn += 1
-                number = turn
-            if proposal.kind != "backchannel":
-                floor_turn = number
-            units += [
-                _Unit(
-                    proposal.speaker,
-                    piece.slice,
-                    round(start * rate) + piece.offset,
-                    ROLES[proposal.kind],
-                    number,
-                )
-                for piece in pieces
-            ]
-        asked = Asked(
-            overlap_of_speech=_rounded(walk.overlap_target),
-            silence_of_time=_rounded(walk.silence_target),
-            duration=round(length, 4),
-        )
-        return units, asked
 
     def _silence(self, index: int, name: Literal["lead_in", "lead_out"]) -> float:
         """Seconds before the first or after the last word of a session."""
         rng = generator(self.seed, index, name)
         return float(rng.uniform(*getattr(self.config.session, name)))
 
-    def _gains(self, index: int, units: Sequence[_Unit], count: int) -> list[float]:
+    def _gains(self, index: int, units: Sequence[SaidUnit], count: int) -> list[float]:
         """Gain of each unit in dB: its speaker's level, and a small jitter."""
         rng = generator(self.seed, index, "jitter")
         jitter = rng.uniform(-1, 1, size=len(units)) * self.config.levels.jitter_db
@@ -353,20 +334,33 @@ class Planner:
             level_dbfs=round(self._level(index, k), GAIN_DIGITS),
         )
 
+    def _same_language(self, pool: NDArray[np.int64]) -> NDArray[np.int64]:
+        """All utterances of a pool's speaker in its language, whatever text the session follows."""
+        if self.config.session.language_mix:
+            return self.cache.utterances_of(int(self.cache.speaker_no[pool[0]]))
+        return self.casting.pool(
+            int(self.cache.speaker_no[pool[0]]), int(self.cache.language_no[pool[0]])
+        )
+
     def _registration(
-        self, index: int, chooser: UtteranceChooser, local: Sequence[str]
+        self,
+        index: int,
+        units: Sequence[SaidUnit],
+        pools: Sequence[NDArray[np.int64]],
+        local: Sequence[str],
     ) -> tuple[PlannedRegistration, ...]:
         """Utterances for a clip of each speaker, none of them heard in the session."""
         asked = self.config.registration
         if asked.length is None:
             return ()
+        said = {unit.slice.utterance for unit in units}
         rows = []
         for k, name in enumerate(local):
             rng = generator(self.seed, index, f"registration/{k}")
             wanted = float(rng.uniform(*asked.length))
             chosen: list[int] = []
             have = 0.0
-            for number in rng.permutation(chooser.unused(k)):
+            for number in rng.permutation([n for n in pools[k].tolist() if n not in said]):
                 if have >= wanted:
                     break
                 chosen.append(int(number))
@@ -380,7 +374,31 @@ class Planner:
         return tuple(sorted(rows, key=lambda row: row.speaker_local))
 
 
-def _local_names(units: Sequence[_Unit], room: RoomPlan) -> list[str]:
+def _within_concurrency(
+    units: Sequence[SaidUnit], delays: dict[int, int], most: int
+) -> list[SaidUnit]:
+    """Units such that no more than `most` are heard at once.
+
+    What begins as another ends at the mouths may begin milliseconds too early at the microphone,
+    as seats differ in distance; from there on everything is said that much later.
+    """
+    shift = 0
+    ends: list[tuple[int, int]] = []  # (end as heard, speaker)
+    result = []
+    for unit in sorted(units, key=lambda u: u.start):
+        delay = delays[unit.speaker]
+        start = unit.start + shift + delay
+        ends = [(end, who) for end, who in ends if end > start]
+        active = sorted((end for end, who in ends if who != unit.speaker), reverse=True)
+        if len(active) >= most:
+            shift += active[most - 1] - start
+            start = active[most - 1]
+        ends.append((start + unit.slice.speech_samples, unit.speaker))
+        result.append(replace(unit, start=start - delay))
+    return result
+
+
+def _local_names(units: Sequence[SaidUnit], room: RoomPlan) -> list[str]:
     """S01, S02, … in the order in which the speakers are first heard at the first microphone."""
     delay = {int(seat.speaker_local): seat.direct_delay_samples for seat in room.seats}
     heard: dict[int, int] = {}

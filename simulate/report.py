@@ -67,6 +67,8 @@ def report_html(summary: Summary) -> str:
             "<h1>Simulated conversations: asked and got</h1>",
             _table("Totals", ("what", "value"), totals.items()),
             _targets(summary.figures),
+            _lines("Reduced, as the corpus does not allow it", summary.shortfalls),
+            _script(summary),
             '<div class="plots">',
             *plots,
             "</div>",
@@ -95,6 +97,23 @@ def _counts(title: str, key: str, value: str, counts: Mapping[Any, int]) -> str:
     if not counts:
         return f"<h2>{escape(title)}</h2><p>none</p>"
     return _table(title, (key, value), [(k, f"{v:,}") for k, v in counts.items()])
+
+
+def _lines(title: str, lines: Sequence[str]) -> str:
+    """A list under a title; nothing where there is nothing to say."""
+    if not lines:
+        return ""
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return f'<h2>{escape(title)}</h2><ul class="bad">{items}</ul>'
+
+
+def _script(summary: Summary) -> str:
+    said, unmatched = summary.script_lines
+    if not said and not unmatched:
+        return ""
+    counts = {"utterances said": f"{said:,}", "lines without an utterance": f"{unmatched:,}"}
+    table = _table("Script", ("what", "number"), counts.items())
+    return table + _lines("Lines that were not said, the first of them", summary.unmatched_lines)
 
 
 def _targets(figures: Sequence[Figure]) -> str:

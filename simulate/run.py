@@ -12,8 +12,8 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -28,14 +28,17 @@ from talkover.manifests.jobs import make_executor, select_shard
 from talkover.manifests.markers import (
     Marker,
     atomic_path,
+    file_sha256,
     sweep_temporaries,
     verified_marker,
     write_marker,
 )
 from talkover.manifests.seeds import content_id
 from talkover.simulate.config import SimulationConfig
+from talkover.simulate.conversation import open_turn_taking
 from talkover.simulate.corpus import Rejection, open_corpora
-from talkover.simulate.lengths import SessionLengths
+from talkover.simulate.labels import LabelledSession, labelled
+from talkover.simulate.lengths import SessionLengths, check_amount
 from talkover.simulate.noise import NoiseCollection
 from talkover.simulate.planner import Planner
 from talkover.simulate.report import write_report
@@ -44,13 +47,15 @@ from talkover.simulate.rooms import microphone_offsets
 from talkover.simulate.session import OutputFormat, make_session
 from talkover.simulate.source_cache import SourceCache
 from talkover.simulate.summary import Summary, summarise
-from talkover.simulate.turns import TurnModel
+from talkover.simulate.turn_targets import MAX_SPEAKERS
 
 SHARDS_WANTED = 64
 """A run is cut into about this many shards, so that any number of workers has enough to do…"""
 LARGEST_SHARD = 64
 """…but a shard holds at most this many sessions, so that a kill loses little work."""
 
+SIZES_LOOKED_AT = 100
+"""Sessions whose number of speakers `estimate` draws, for the size of stems."""
 FLAC_SHARE = 0.6
 """Size of 16-bit FLAC over PCM, as seen on simulated meetings with noise at 10 to 25 dB."""
 EXPECTED_SPEED = 300.0
@@ -119,10 +124,7 @@ def prepare(request: RunRequest, *, executor: str = "processes", jobs: int = 1) 
         InfeasibleTarget: If no session of this corpus could meet the targets.
         ManifestError: If a corpus' manifest cannot be read.
     """
-    lengths = SessionLengths(
-        request.config.session, TurnModel.load(request.config.turns.model), request.seed
-    )
-    count = lengths.count(request.hours, request.sessions)
+    request, count = _sized(request)
     request.out.mkdir(parents=True, exist_ok=True)
     work = request.out / "run"
     work.mkdir(exist_ok=True)
@@ -138,6 +140,7 @@ def prepare(request: RunRequest, *, executor: str = "processes", jobs: int = 1) 
     planner.check()
     inputs = content_id(
         digest,
+        planner.prepare(count),
         cache.corpus_hash,
         str(request.seed),
         str(count),
@@ -181,16 +184,19 @@ def estimate(request: RunRequest, *, jobs: int = 1) -> dict[str, float | int | s
         ConfigurationError: If the request cannot work.
         ManifestError: If a corpus' manifest cannot be read.
     """
-    lengths = SessionLengths(
-        request.config.session, TurnModel.load(request.config.turns.model), request.seed
-    )
-    count = lengths.count(request.hours, request.sessions)
+    request, count = _sized(request)
+    turn_taking = open_turn_taking(request.config.turns.model)
+    lengths = SessionLengths(request.config, turn_taking, request.seed)
     seconds = sum(lengths.of(index) for index in range(count))
     room = request.config.room
     channels = len(microphone_offsets(room.microphones)) if room.kind == "shoebox" else 1
     share = FLAC_SHARE if request.output.format == "flac" else 1.0
     pcm = seconds * request.config.sampling_rate * channels * 2
-    most_speakers = request.config.session.speakers[1]
+    sizes = (
+        turn_taking.draw_size(request.seed, n, request.config, MAX_SPEAKERS).speakers
+        for n in range(min(count, SIZES_LOOKED_AT))
+    )
+    most_speakers = max(sizes)
     stems = pcm * 1.5 * share * (most_speakers + 1) if request.output.stems else 0.0  # 24 bit
     utterances = rejected = 0
     for row in open_corpora(request.corpora, channel=request.channel):
@@ -210,12 +216,38 @@ def estimate(request: RunRequest, *, jobs: int = 1) -> dict[str, float | int | s
 
 
 def plan_only(run: PreparedRun) -> Path:
-    """Write the plans of a run as ``plans.jsonl``, one line a session, and no audio."""
+    """Write ``plans.jsonl``, one line a session, and the label files; no audio."""
     path = run.request.out / "plans.jsonl"
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf8") as file:
-        for index in range(run.num_sessions):
-            file.write(run.planner.plan(index).canonical() + "\n")
+
+        def sessions() -> Iterator[LabelledSession]:
+            for index in range(run.num_sessions):
+                plan = run.planner.plan(index)
+                file.write(plan.canonical() + "\n")
+                yield labelled(plan, run.planner.cache)
+
+        write_labels(run.request.out, sessions())
     return path
+
+
+def _sized(request: RunRequest) -> tuple[RunRequest, int]:
+    """The request and its number of sessions; hours bound the lengths that a model may draw.
+
+    Raises:
+        ConfigurationError: If the amount is said twice or is not positive, or a model is wrong.
+    """
+    check_amount(request.hours, request.sessions)
+    config = request.config
+    turn_taking = open_turn_taking(config.turns.model)
+    longest = turn_taking.longest(config)
+    hours = request.hours
+    if hours is not None and config.session.length is None and longest is not None:
+        if hours * 3600 < longest:  # an hour was asked: no session of a day
+            session = config.session.model_copy(update={"longest": hours * 3600})
+            config = config.model_copy(update={"session": session})
+            request = replace(request, config=config)
+    lengths = SessionLengths(config, turn_taking, request.seed)
+    return request, lengths.count(request.hours, request.sessions)
 
 
 def render_run(
@@ -311,7 +343,7 @@ def make_planner(config: SimulationConfig, digest: str, cache: SourceCache, seed
         config=config,
         configuration_hash=digest,
         cache=cache,
-        turn_model=TurnModel.load(config.turns.model),
+        turn_taking=open_turn_taking(config.turns.model),
         seed=seed,
         noises=noises,
         rirs=rirs,
@@ -324,8 +356,9 @@ def portable_configuration(config: SimulationConfig) -> dict[str, JsonValue]:
     Two machines that keep the same noises in different folders thus have the same hash.
     """
     values = config.model_dump(mode="json")
-    model = TurnModel.load(config.turns.model)
-    values["turns"]["model"] = f"{model.name}@{content_id(model.text(), length=16)}"
+    values["turns"]["model"] = open_turn_taking(config.turns.model).identity
+    if config.text.script is not None and config.text.order == "script":
+        values["text"]["script"] = f"sha256:{_file_hash(config.text.script)}"
     if config.noise.path is not None and config.noise.kind == "ambient":
         noises = NoiseCollection.open(config.noise.path, config.sampling_rate)
         values["noise"]["path"] = f"sha256:{noises.sha256()}"
@@ -334,6 +367,13 @@ def portable_configuration(config: SimulationConfig) -> dict[str, JsonValue]:
             f"sha256:{ResponseSet.open(config.room.rirs, config.sampling_rate).sha256()}"
         )
     return values
+
+
+def _file_hash(path: Path) -> str:
+    try:
+        return file_sha256(path)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from error
 
 
 def _claim(work: Path, inputs: str, request: RunRequest) -> None:
@@ -408,6 +448,6 @@ def _join(run: PreparedRun) -> Summary:
     with atomic_path(out / "rejected.jsonl") as temporary:
         temporary.write_text("".join(r.line() + "\n" for r in run.rejected), encoding="utf8")
     write_labels(out, read_sessions(cuts))
-    summary = summarise(read_sessions(cuts), run.rejected)
+    summary = summarise(read_sessions(cuts), run.rejected, shortfalls=run.planner.shortfalls)
     write_report(out / "report.html", summary)
     return summary

@@ -40,10 +40,10 @@ from talkover.manifests.markers import (
     write_marker,
 )
 from talkover.manifests.seeds import content_id
-from talkover.simulate.corpus import Rejection, Utterance
+from talkover.simulate.corpus import Rejection, Utterance, topic_of_id
 from talkover.simulate.source_decode import PCM, CachedUtterance, decode, from_request, to_request
 
-CACHE_VERSION = "1"
+CACHE_VERSION = "2"
 """Raised with every change that gives other samples or measurements for the same sources."""
 SHARD_SIZE = 256
 """Utterances in a shard: minutes of work at most, and under 256 MB at 30 s and 16 kHz each."""
@@ -62,6 +62,7 @@ COLUMNS: dict[str, type[np.generic]] = {
     "row_length": np.int32,
     "speaker_no": np.int32,
     "language_no": np.int32,
+    "topic_no": np.int32,
     "has_text": np.bool_,
     "level_dbfs": np.float32,
     "speech_duration": np.float32,
@@ -190,6 +191,7 @@ class _Part:
     row_length: list[int] = field(default_factory=list)
     speaker: list[str] = field(default_factory=list)
     language: list[str | None] = field(default_factory=list)
+    topic: list[str | None] = field(default_factory=list)
     has_text: list[bool] = field(default_factory=list)
     level_dbfs: list[float] = field(default_factory=list)
     speech_samples: list[int] = field(default_factory=list)
@@ -204,6 +206,7 @@ class _Part:
         self.row_length.append(len(line))
         self.speaker.append(row.speaker)
         self.language.append(row.language)
+        self.topic.append(row.topic or topic_of_id(row.utterance_id))
         self.has_text.append(row.text is not None)
         self.level_dbfs.append(row.level_dbfs)
         self.speech_samples.append(row.speech_samples)
@@ -264,7 +267,7 @@ def _join(folder: Path, shards: list[_Shard], sampling_rate: int, inputs: str) -
             f"no utterance can be used: {reasons.total()} of {reasons.total()} rejected{why}",
             path=folder / "rejected.jsonl",
         )
-    speakers, languages = index.number_names()
+    speakers, languages, topics = index.number_names()
     with atomic_path(folder / "index.bin") as path, path.open("wb") as binary:
         columns = _write_columns(binary, index.arrays())
     record = {
@@ -274,6 +277,7 @@ def _join(folder: Path, shards: list[_Shard], sampling_rate: int, inputs: str) -
         "num_rejected": reasons.total(),
         "speakers": speakers,
         "languages": languages,
+        "topics": topics,
         "corpus_hash": index.corpus_hash(sampling_rate),
         "columns": columns,
     }
@@ -297,6 +301,7 @@ class _Index:
         self._counts: dict[str, list[NDArray[Any]]] = {name: [] for name in TABLES}
         self._speakers: dict[str, int] = {}
         self._languages: dict[str, int] = {}
+        self._topics: dict[str, int] = {}
         self._rows = hashlib.sha256()
 
     def add(self, number: int, part: _Part, sampling_rate: int) -> None:
@@ -304,7 +309,7 @@ class _Index:
         self.num_utterances += count
         lengths = np.array(part.num_samples, dtype=np.int64)
         row_lengths = np.array(part.row_length, dtype=np.int64)
-        speakers, languages = self._speakers, self._languages
+        speakers, languages, topics = self._speakers, self._languages, self._topics
         columns = {
             "shard": [number] * count,
             "offset": np.cumsum(lengths) - lengths,
@@ -315,6 +320,9 @@ class _Index:
             "language_no": [
                 -1 if name is None else languages.setdefault(name, len(languages))
                 for name in part.language
+            ],
+            "topic_no": [
+                -1 if name is None else topics.setdefault(name, len(topics)) for name in part.topic
             ],
             "has_text": part.has_text,
             "level_dbfs": part.level_dbfs,
@@ -329,14 +337,18 @@ class _Index:
         for digest in part.row_sha256:
             self._rows.update(bytes.fromhex(digest))
 
-    def number_names(self) -> tuple[list[str], list[str]]:
-        """Sort speakers and languages by name, and number the utterances by that."""
-        for column, names in (("speaker_no", self._speakers), ("language_no", self._languages)):
+    def number_names(self) -> tuple[list[str], list[str], list[str]]:
+        """Sort speakers, languages and topics by name, and number the utterances by that."""
+        for column, names in (
+            ("speaker_no", self._speakers),
+            ("language_no", self._languages),
+            ("topic_no", self._topics),
+        ):
             place = {name: n for n, name in enumerate(sorted(names))}
-            # One more at the end, where -1 (no language) finds itself.
+            # One more at the end, where -1 (no language, no topic) finds itself.
             new = np.array([*(place[name] for name in names), -1], dtype=COLUMNS[column])
             self._parts[column] = [new[np.concatenate(self._parts[column])]]
-        return sorted(self._speakers), sorted(self._languages)
+        return sorted(self._speakers), sorted(self._languages), sorted(self._topics)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All files of the index by name."""

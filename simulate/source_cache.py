@@ -34,7 +34,7 @@ REMEMBERED = 4096
 class SourceCache:
     """The utterances of a run's corpora, numbered from 0 in the order of the corpora.
 
-    Speakers and languages are numbered in the order of their names. Pickles as its folder.
+    Speakers, languages and topics are numbered in the order of their names. Pickles as its folder.
 
     Args:
         folder: Of a finished cache.
@@ -51,6 +51,7 @@ class SourceCache:
         self.num_utterances: int = record["num_utterances"]
         self.speakers: list[str] = record["speakers"]
         self.languages: list[str] = record["languages"]
+        self.topics: list[str] = record["topics"]
         self.corpus_hash: str = record["corpus_hash"]
         """Of all utterances, their samples and what is known of them; of no path."""
         # Mapped at once: a later build in this folder writes another index under the same name.
@@ -125,9 +126,27 @@ class SourceCache:
         return self._column("language_no")
 
     @cached_property
+    def topic_no(self) -> NDArray[np.int32]:
+        """Number of each utterance's book, chapter or topic, ``[N]``; -1 where it is not known."""
+        return self._column("topic_no")
+
+    @cached_property
     def speech_duration(self) -> NDArray[np.float32]:
         """Seconds from the first to the last sample of speech, ``[N]``."""
         return self._column("speech_duration")
+
+    @cached_property
+    def num_regions(self) -> NDArray[np.int64]:
+        """Stretches of speech of each utterance, ``[N]``."""
+        return np.diff(np.asarray(self._column("regions_ends")), prepend=0)
+
+    @cached_property
+    def region_duration(self) -> NDArray[np.float64]:
+        """Seconds of each utterance's stretches of speech, without its pauses, ``[N]``."""
+        regions = np.asarray(self._column("regions"))
+        total = np.concatenate([[0], np.cumsum(regions[:, 1] - regions[:, 0])])
+        ends = np.asarray(self._column("regions_ends"))
+        return np.asarray(np.diff(total[ends], prepend=0) / self.sampling_rate)
 
     @cached_property
     def level_dbfs(self) -> NDArray[np.float32]:

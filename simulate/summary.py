@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from talkover.manifests.schema import Session
+from talkover.manifests.schema import Asked, Session, Statistics
+from talkover.simulate.conversation import SCRIPTED
 from talkover.simulate.corpus import Rejection
 
 TARGET_TOLERANCE = 0.02
 """Largest |got - asked| of the mean overlap or silence that `--strict` lets pass (2 points)."""
 SNR_TOLERANCE_DB = 0.3
 """Largest |got - asked| of a session's SNR that `--strict` lets pass."""
+SHARE_TOLERANCE = 0.05
+"""Largest |got - asked| of one speaker's share in one session that `--strict` lets pass."""
+TARGETS = ("overlap", "silence", "speakers", "most at one time", "talk shares", "snr")
+UNMATCHED_SHOWN = 20
+"""Lines that the report shows; all are in the sessions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,15 +80,22 @@ class Summary:
     roles: dict[str, int]
     rejected: dict[str, int] = field(default_factory=dict)
     """Reason → number of utterances."""
+    shortfalls: tuple[str, ...] = ()
+    """What the corpus did not allow and was made less of, one line each."""
+    script_lines: tuple[int, int] = (0, 0)
+    """Lines of scripts that were said, and that no utterance was found for."""
+    unmatched_lines: tuple[str, ...] = ()
+    """The first of the latter."""
 
     @property
     def breaches(self) -> list[str]:
-        """One line for each target that was missed."""
-        return [
+        """One line for each target that was missed, or was reduced for want of utterances."""
+        missed = [
             f"{f.name}: off by {f.deviation:.3f} {f.unit}, tolerance {f.tolerance}"
             for f in self.figures
             if not f.holds
         ]
+        return [*missed, *self.shortfalls]
 
     def plain(self) -> dict[str, object]:
         """For `--json`: totals, and mean asked and got of each target."""
@@ -106,15 +119,28 @@ class Summary:
                 for f in self.figures
             },
             "rejected": self.rejected,
+            "shortfalls": list(self.shortfalls),
+            "script_lines": {"said": self.script_lines[0], "unmatched": self.script_lines[1]},
         }
 
 
-def summarise(sessions: Iterable[Session], rejected: Sequence[Rejection] = ()) -> Summary:
-    """Figures of a run in one pass; memory grows by a few numbers a session."""
+def summarise(
+    sessions: Iterable[Session],
+    rejected: Sequence[Rejection] = (),
+    *,
+    shortfalls: Sequence[str] = (),
+) -> Summary:
+    """Figures of a run in one pass; memory grows by a few numbers a session.
+
+    Args:
+        sessions: Of the run.
+        rejected: Utterances that could not be used.
+        shortfalls: What the corpus did not allow; see `talkover.simulate.planner`.
+    """
     rows = _Rows()
     for session in sessions:
         rows.add(session)
-    return rows.summary(rejected)
+    return replace(rows.summary(rejected), shortfalls=tuple(shortfalls))
 
 
 def _mean(values: Sequence[float]) -> float | None:
@@ -133,8 +159,11 @@ class _Rows:
         self.speakers: Counter[str] = Counter()
         self.overlap: list[float] = []
         self.silence: list[float] = []
-        self.asked: dict[str, list[float]] = {"overlap": [], "silence": [], "snr": []}
-        self.got: dict[str, list[float]] = {"overlap": [], "silence": [], "snr": []}
+        self.asked: dict[str, list[float]] = {name: [] for name in TARGETS}
+        self.got: dict[str, list[float]] = {name: [] for name in TARGETS}
+        self.said_lines = 0
+        self.num_unmatched = 0
+        self.unmatched: list[str] = []
         self.given: set[str] = {"snr"}
         self.t60: list[tuple[float, float]] = []
         self.drr: list[float] = []
@@ -177,6 +206,9 @@ class _Rows:
         self.overlap.append(got["overlap"])
         self.silence.append(got["silence"])
         if session.asked is not None:
+            self._asked(session.asked, session.statistics)
+            if session.asked.text_order in SCRIPTED:
+                self._script(session)
             asked = {
                 "overlap": session.asked.overlap_of_speech,
                 "silence": session.asked.silence_of_time,
@@ -188,6 +220,33 @@ class _Rows:
                 if value is not None:
                     self.asked[name].append(value)
                     self.got[name].append(got[name])
+
+    def _asked(self, asked: Asked, got: Statistics) -> None:
+        """Targets that are held session by session."""
+        if asked.num_speakers is not None:
+            self._pair("speakers", asked.num_speakers, got.num_speakers)
+        if asked.max_concurrent is not None:  # fewer at one time is what was asked, too
+            self._pair(
+                "most at one time",
+                asked.max_concurrent,
+                max(asked.max_concurrent, got.max_concurrent),
+            )
+        for name, share in (asked.talk_shares or {}).items():
+            self._pair("talk shares", share, got.talk_shares.get(name, 0.0))
+
+    def _pair(self, name: str, asked: float, got: float) -> None:
+        self.given.add(name)
+        self.asked[name].append(asked)
+        self.got[name].append(got)
+
+    def _script(self, session: Session) -> None:
+        assert session.asked is not None
+        self.said_lines += len(
+            {(s.turn_id, s.source and s.source.utterance_id) for s in session.supervisions}
+        )
+        self.num_unmatched += len(session.asked.unmatched_lines)
+        room = UNMATCHED_SHOWN - len(self.unmatched)
+        self.unmatched += [f"{session.id}: {line}" for line in session.asked.unmatched_lines[:room]]
 
     def summary(self, rejected: Sequence[Rejection]) -> Summary:
         def figure(name: str, unit: str, tolerance: float, of_means: bool) -> Figure:
@@ -215,8 +274,13 @@ class _Rows:
             figures=(
                 figure("overlap", "of speech", TARGET_TOLERANCE, True),
                 figure("silence", "of time", TARGET_TOLERANCE, True),
+                figure("speakers", "of a session", 0.0, False),
+                figure("most at one time", "speakers", 0.0, False),
+                figure("talk shares", "of all speech", SHARE_TOLERANCE, False),
                 figure("snr", "dB", SNR_TOLERANCE_DB, False),
             ),
+            script_lines=(self.said_lines, self.num_unmatched),
+            unmatched_lines=tuple(self.unmatched),
             t60=tuple(self.t60),
             drr_db=tuple(self.drr),
             peak_dbfs=tuple(self.peak),

@@ -73,7 +73,8 @@ class SpeakerTrack:
             )
         scale = np.float32(gain_of(placement.gain_db) / FULL_SCALE)
         piece: NDArray[np.float32] = source.astype(np.float32) * scale
-        fade = min(self._fade, placement.num_samples // 2)
+        asked = self._fade if placement.fade_samples is None else placement.fade_samples
+        fade = min(asked, placement.num_samples // 2)
         ramp = _ramp(fade)
         head = min(fade - offset, length)
         if head > 0:

@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 
 from talkover.manifests.seeds import generator
 from talkover.simulate.floor import FloorWalk, walked
-from talkover.simulate.turn_departures import DIGITS
+from talkover.simulate.turn_departures import DIGITS, Departures, departures, possible
 from talkover.simulate.turn_estimates import (
     CLASS_EDGES,
+    JOINED_RANGE,
     OUTERMOST,
+    pauses_with_unit,
     transition_rows,
     transition_shares,
 )
@@ -31,24 +33,35 @@ from talkover.simulate.turn_events import (
     Changes,
     SessionEvents,
     changes_of,
-    session_events,
+    events_of,
 )
 from talkover.simulate.turn_sampling import draw_session
-from talkover.simulate.turns import PIVOT, Quantiles, Spread, Transitions, TurnModel, gap_mean
+from talkover.simulate.turn_sessions import AXES
+from talkover.simulate.turn_spread import Spread
+from talkover.simulate.turns import PIVOT, Quantiles, Transitions, TurnModel, gap_mean
 
 Array = NDArray[np.float64]
 
+CALIBRATION_SEED = 1_000_003
+"""Root seed of the samples: not one that a person is likely to judge the model by."""
+LEAST_SAMPLED = 8
+"""Sessions in a round."""
 STEP = 0.8
 """Share of a difference that one round mends."""
 SOFT = 0.05
 """Seconds added to both sides of a ratio of durations, so that those near 0 do not explode."""
 LARGEST_FACTOR = 2.0
-MOST_WIDENING = 1.5
-"""Factor on the spread of a ratio: what a session is meant to have must stay believable."""
+MOST_WIDENING = {"overlap": 1.5, "silence": 1.05}
+"""Factors on the spread of a ratio: what a session is meant to have must stay believable. Silence
+that is drawn wider than it is makes pauses of two sorts, short and long."""
 MOST_SHIFT = 1.25
 """The same for its mean."""
-SEEDS = 24
-"""Seeds among which the calibration takes the most typical one."""
+RARE = 5e-4
+"""Share of speech added to both sides of a ratio of shares, so that none does not explode."""
+MANY_SESSIONS = 30
+"""From which the spreads of traits are compared: those of fewer are not known well enough."""
+SURE_TRAITS = ("tempo", "holds")
+"""Traits of which each session shows enough."""
 LEAST_COUNT = 30
 """Events of a class below which its own rate is not trusted."""
 LEAST_OFFSETS = 4
@@ -67,11 +80,10 @@ def calibrate(
         hours: Timing sampled in each round.
         rounds: How often.
     """
-    real = _Figures.of(events)
-    seed = _typical_seed(model, hours)
+    real = _Figures.of(events, model.origin.join)
     for _ in range(rounds):
-        sampled, ratios = _sampled(model, hours, seed)
-        model = _mended(model, real, _Figures.of(sampled), ratios)
+        sampled, ratios = _sampled(model, hours)
+        model = _mended(model, real, _Figures.of(sampled, model.origin.join), ratios)
     return model
 
 
@@ -86,12 +98,20 @@ class _Figures:
     """By class of window."""
     exposure: Array
     """Seconds in windows of each class."""
+    own: Departures
+    """How sessions differ."""
     ratios: Array
     """Overlap and silence, shape ``[sessions, 2]``."""
+    lengths: Array
+    """Seconds of each session."""
+    crowded: float
+    """Share of speech with three or more speakers, mean over sessions."""
+    with_unit: float
+    """Correlation of a pause with the unit before it."""
     memory: float
 
     @classmethod
-    def of(cls, events: Sequence[SessionEvents]) -> _Figures:
+    def of(cls, events: Sequence[SessionEvents], join: float) -> _Figures:
         counts = np.zeros(len(CLASS_EDGES) - 1)
         exposure = np.zeros(len(CLASS_EDGES) - 1)
         correlations = []
@@ -104,52 +124,39 @@ class _Figures:
             offsets = np.array([u.offset for u in e.floor[1:] if u.kind != "hold"])
             if len(offsets) >= LEAST_OFFSETS and min(offsets[1:].std(), offsets[:-1].std()) > 0:
                 correlations.append(np.corrcoef(offsets[:-1], offsets[1:])[0, 1])
+        changes = changes_of(events)
         return cls(
-            changes=changes_of(events),
+            changes=changes,
+            own=departures(events, changes, join),
             contained=np.array([b.end - b.start for e in events for b in e.contained]),
             contained_counts=counts,
             exposure=exposure,
             ratios=np.array([(e.overlap, e.silence) for e in events]),
+            lengths=np.array([e.length for e in events]),
+            crowded=float(np.mean([e.crowded for e in events])),
+            with_unit=pauses_with_unit(changes),
             memory=float(np.mean(correlations)) if correlations else 0.0,
         )
 
 
-def _typical_seed(model: TurnModel, hours: float) -> int:
-    """The seed whose sessions are least lucky: their drawn ratios are most like the model's.
-
-    Pooled distributions follow the silence of the sampled sessions, and that of 40 sessions is off
-    by a tenth with most seeds.
-    """
-    spreads = (model.sessions.overlap, model.sessions.silence)
-    wanted = np.array([(s.mean, s.deviation) for s in spreads]).T
-    scale = np.maximum(1e-6, wanted[1])
-    misses = []
-    for seed in range(SEEDS):
-        drawn = []
-        total, number = 0.0, 0
-        while total < hours * 3600:
-            _, length, rank = draw_session(model, seed, number)
-            drawn.append(model.draw_ratios(generator(seed, number, "turns"), rank))
-            total += length
-            number += 1
-        got = np.array([np.mean(drawn, axis=0), np.std(drawn, axis=0)])
-        misses.append(float(np.abs((got - wanted) / scale).sum()))
-    return int(np.argmin(misses))
-
-
-def _sampled(model: TurnModel, hours: float, seed: int) -> tuple[list[SessionEvents], Array]:
+def _sampled(model: TurnModel, hours: float) -> tuple[list[SessionEvents], Array]:
     """Walked samples, and the overlap and silence that each was meant to have."""
     events, ratios = [], []
     total, number = 0.0, 0
-    while total < hours * 3600:
-        count, length, rank = draw_session(model, seed, number)
-        rng = generator(seed, number, "turns")
-        walk = FloorWalk(model, count, rng, length=length, length_rank=rank)
-        found = session_events(walked(walk), model.origin.join)
-        if found is not None and found.speakers > 1:
+    while total < hours * 3600 or number < LEAST_SAMPLED:
+        drawn = draw_session(model, CALIBRATION_SEED, number)
+        walk = FloorWalk(
+            model,
+            drawn.speakers,
+            generator(CALIBRATION_SEED, number, "turns"),
+            length=drawn.length,
+            character=drawn.character,
+        )
+        found = events_of([(u.start, u.end, str(u.speaker)) for u in walked(walk)])
+        if found.speakers > 1:
             events.append(found)
             ratios.append((walk.overlap_target, walk.silence_target))
-        total += length
+        total += drawn.length
         number += 1
     return events, np.array(ratios)
 
@@ -158,10 +165,16 @@ def _mended(model: TurnModel, real: _Figures, got: _Figures, meant: Array) -> Tu
     a, b = real.changes, got.changes
     units = model.units
     overlap, silence = (
-        _spread(spread, real.ratios[:, n], got.ratios[:, n], meant[:, n])
-        for n, spread in enumerate((model.sessions.overlap, model.sessions.silence))
+        _spread(spread, real.ratios[:, n], got.ratios[:, n], meant[:, n], most)
+        for n, (spread, most) in enumerate(
+            (
+                (model.sessions.overlap, MOST_WIDENING["overlap"]),
+                (model.sessions.silence, MOST_WIDENING["silence"]),
+            )
+        )
     )
     memory = model.memory + STEP * (real.memory - got.memory)
+    with_unit = model.pauses_with_unit + STEP * (real.with_unit - got.with_unit)
     offsets = _offsets(model.offsets, a, b)
     pauses = _stretched(model.pauses, a.offset[a.kind == HOLD], b.offset[b.kind == HOLD])
     offsets, pauses = _same_silence(model, offsets, pauses)
@@ -171,6 +184,7 @@ def _mended(model: TurnModel, real: _Figures, got: _Figures, meant: Array) -> Tu
             "offsets": offsets,
             "memory": round(float(np.clip(memory, -MOST_MEMORY, MOST_MEMORY)), DIGITS),
             "pauses": pauses,
+            "pauses_with_unit": round(float(np.clip(with_unit, -MOST_MEMORY, MOST_MEMORY)), DIGITS),
             "units": units.model_copy(
                 update={
                     "hold": _stretched(
@@ -186,25 +200,33 @@ def _mended(model: TurnModel, real: _Figures, got: _Figures, meant: Array) -> Tu
                 }
             ),
             "backchannels": model.backchannels.model_copy(
-                update={"per_second": _rates(model, real, got)}
+                update={
+                    "per_second": (rates := _rates(model, real, got)),
+                    "per_unit": _per_unit(model, rates, got),
+                    "joined": _joined(model, real, got),
+                }
             ),
-            "sessions": model.sessions.model_copy(update={"overlap": overlap, "silence": silence}),
+            "sessions": model.sessions.model_copy(
+                update={
+                    "overlap": overlap,
+                    "silence": silence,
+                    **_differences(model, real, got),
+                }
+            ),
         }
     )
 
 
-def _spread(spread: Spread, real: Array, got: Array, meant: Array) -> Spread:
+def _spread(spread: Spread, real: Array, got: Array, meant: Array, most: float) -> Spread:
     """Moments of the ratio to draw, so that what comes out has the real ones."""
     bias = float(np.mean(got - meant))
     gain = float(np.std(got)) / max(1e-9, float(np.std(meant)))
     mean = spread.mean + STEP * (float(real.mean()) - bias - spread.mean)
     wanted = float(real.std()) / max(0.2, gain)
     deviation = spread.deviation + STEP * (wanted - spread.deviation)
-    deviation = min(deviation, MOST_WIDENING * float(real.std()))
+    deviation = min(deviation, most * float(real.std()))
     mean = float(np.clip(mean, real.mean() / MOST_SHIFT, real.mean() * MOST_SHIFT))
-    return Spread(
-        mean=round(float(np.clip(mean, 1e-3, 0.9)), DIGITS), deviation=round(deviation, DIGITS)
-    )
+    return spread.moved(float(np.clip(mean, 1e-3, 0.9)), deviation)
 
 
 def _stretched(distribution: Quantiles, real: Array, got: Array) -> Quantiles:
@@ -289,3 +311,56 @@ def _rates(model: TurnModel, real: _Figures, got: _Figures) -> tuple[float, ...]
         factor = float(np.clip(factor**STEP, 1 / LARGEST_FACTOR, LARGEST_FACTOR))
         rates.append(round(rate * factor, DIGITS))
     return tuple(rates)
+
+
+def _differences(model: TurnModel, real: _Figures, got: _Figures) -> dict[str, object]:
+    """What goes together between sessions, moved by the same estimate of the sample.
+
+    These are the spreads of tempo and holds, their correlations with overlap and silence, and those
+    of length with both.
+    """
+    sessions = model.sessions
+    if len(real.ratios) < MANY_SESSIONS:
+        return {}
+    spreads = {}
+    for name in SURE_TRAITS:
+        wanted, found = getattr(real.own.spread, name), getattr(got.own.spread, name)
+        factor = float(np.clip(wanted / max(found, 1e-9), 1 / LARGEST_FACTOR, LARGEST_FACTOR))
+        spreads[name] = round(getattr(sessions.traits, name) * factor**STEP, DIGITS)
+    matrix = sessions.matrix.copy()
+    for first in SURE_TRAITS:
+        for second in ("overlap", "silence"):
+            i, j = AXES.index(second), AXES.index(first)
+            pair = f"{second} {first}"
+            moved = matrix[i, j] + STEP * (real.own.correlations[pair] - got.own.correlations[pair])
+            matrix[i, j] = matrix[j, i] = np.clip(moved, -0.95, 0.95)
+    for n, second in enumerate(("overlap", "silence")):
+        i, j = AXES.index("length"), AXES.index(second)
+        moved = matrix[i, j] + STEP * (_with_length(real, n) - _with_length(got, n))
+        matrix[i, j] = matrix[j, i] = np.clip(moved, -0.95, 0.95)
+    return {
+        "traits": sessions.traits.model_copy(update=spreads),
+        "correlations": possible(matrix),
+    }
+
+
+def _with_length(figures: _Figures, column: int) -> float:
+    """Correlation of a ratio with length, as they are: what pooled events of a kind depend on."""
+    lengths, ratios = figures.lengths, figures.ratios[:, column]
+    if min(lengths.std(), ratios.std()) == 0:
+        return 0.0
+    return float(np.corrcoef(lengths, ratios)[0, 1])
+
+
+def _per_unit(model: TurnModel, rates: tuple[float, ...], got: _Figures) -> float:
+    """Backchannels a unit, moved as their rates are on the windows of the sample."""
+    before = float(got.exposure @ np.array(model.backchannels.per_second))
+    after = float(got.exposure @ np.array(rates))
+    return round(model.backchannels.per_unit * after / max(before, 1e-9), DIGITS)
+
+
+def _joined(model: TurnModel, real: _Figures, got: _Figures) -> float:
+    """Factor on the rate of a third speaker, from the share of speech with three or more."""
+    ratio = (real.crowded + RARE) / (got.crowded + RARE)
+    factor = float(np.clip(ratio**STEP, 1 / LARGEST_FACTOR, LARGEST_FACTOR))
+    return round(float(np.clip(model.backchannels.joined * factor, *JOINED_RANGE)), DIGITS)

@@ -1,6 +1,7 @@
 """How strongly a session must depart from its model to have an asked overlap and silence.
 
-One *overlap effect* x makes backchannels more frequent, interruptions likelier and overlaps longer;
+One *overlap effect* x makes backchannels more frequent and
+longer, interruptions likelier and overlaps longer;
 one *silence effect* y makes gaps and pauses longer. Each part follows with its own fitted exponent
 (`talkover.simulate.turns.Response`). At x = y = 0 the model is as fitted. Expected seconds per unit
 that holds the floor turn a ratio into an effect::
@@ -16,12 +17,11 @@ from math import exp, log
 
 import numpy as np
 
-from talkover.simulate.turns import TurnModel
+from talkover.simulate.turn_sessions import Character
+from talkover.simulate.turns import TurnModel, long_run
 
-GRID = np.linspace(-6.0, 4.0, 81)
-"""Overlap effects that are tabulated; e^-6 leaves nearly no overlap, e^4 saturates."""
-COARSE = 20
-"""Every so many points of a quantile table are enough for a mean."""
+GRID = np.linspace(-6.0, 5.0, 89)
+"""Overlap effects that are tabulated; e^-6 leaves nearly no overlap, e^5 saturates."""
 NEWTON_STEPS = 4
 WIDE = (-8.0, 5.0)
 """Silence effects that an asked ratio may need."""
@@ -31,43 +31,52 @@ other units too, so its gaps are not stretched without bound."""
 
 
 class Effects:
-    """Ratios to effects, for one model, tempo and number of speakers.
+    """Ratios to effects, for one model, session and number of speakers.
 
     Args:
         model: The turn-taking model.
-        tempo: Factor on unit durations in this session.
+        character: Traits of the session; its ratios are not read.
         alone: There is one speaker, so all changes are holds.
+        backchannel_scale: Factor on the rate of backchannels.
     """
 
-    def __init__(self, model: TurnModel, tempo: float = 1.0, *, alone: bool = False) -> None:
+    def __init__(
+        self,
+        model: TurnModel,
+        character: Character,
+        *,
+        alone: bool = False,
+        backchannel_scale: float = 1.0,
+    ) -> None:
         """Tabulate the expected ratio of overlap over the effect."""
-        self._response = model.sessions.response
-        hold, switch, interruption = model.transitions.stationary
+        self._response = response = model.sessions.response
+        self._stretch = exp(character.pauses)
+        hold, switch, interruption = long_run(tilted_rows(model, character))
         if alone:
             hold, switch, interruption = 1.0, 0.0, 0.0
         self._hold = hold
         self._gap = model.offset_gap_mean
         self._pivot = model.pause_pivot
         self._pause = max(1e-3, model.pauses.mean - self._pivot)
-        units = model.units
-        durations = np.concatenate([units.hold.table[::COARSE], units.switch.table[::COARSE]])
-        durations = np.sort(durations) * tempo
-        lengths = -model.offsets.table[model.offsets.table < 0][::COARSE]
-        x = GRID[:, None]
-        scaled = lengths * np.exp(self._response.overlaps * x)  # [X, V]
+        units, tempo = model.units, exp(character.tempo)
+        durations = model.coarse_units * tempo
+        lengths = model.coarse_overlaps
+        scaled = lengths * np.exp(response.overlaps * GRID[:, None])  # [X, V]
         fits = 1 - np.searchsorted(durations, scaled) / len(durations)
         length = (scaled * fits).sum(axis=1) / np.maximum(fits.sum(axis=1), 1e-9)
-        odds = interruption / max(switch, 1e-9) * np.exp(self._response.interruptions * GRID)
+        odds = interruption / max(switch, 1e-9) * np.exp(response.interruptions * GRID)
         odds = odds * (fits.mean(axis=1) if len(lengths) else 0.0)  # what does not fit is redrawn
         changes = (1 - hold) * odds / (1 + odds)
-        contained = (model.backchannels.per_unit * units.backchannel.mean * tempo) * np.exp(
-            self._response.backchannels * GRID
+        rate = model.backchannels.per_unit * backchannel_scale * tempo
+        contained = (
+            rate * units.backchannel.mean * np.exp((response.backchannels + response.inside) * GRID)
         )
         speech = tempo * (
             hold * units.hold.mean
             + (1 - hold - changes) * units.switch.mean
             + changes * units.beyond.mean
         )
+        contained = speech * -np.expm1(-contained / speech)  # they may lie on each other
         self._ratios: list[float] = ((contained + changes * length) / speech).tolist()
         self._switches: list[float] = (1 - hold - changes).tolist()
         self._speech: list[float] = speech.tolist()
@@ -91,7 +100,8 @@ class Effects:
         ratio = min(0.98, max(1e-4, ratio))
         wanted = ratio / (1 - ratio) * self._speech[place] - self._hold * self._pivot
         wanted = max(1e-3 * self._speech[place], wanted)
-        gaps, pauses = self._switches[place] * self._gap, self._hold * self._pause
+        gaps = self._switches[place] * self._gap
+        pauses = self._hold * self._pause * self._stretch
         g, p = self._response.gaps, self._response.pauses
         effect = 0.0
         for _ in range(NEWTON_STEPS):  # on logarithms, where the curve is nearly a line
@@ -99,3 +109,15 @@ class Effects:
             effect -= log((a + b) / wanted) * (a + b) / (a * g + b * p)
             effect = min(limits[1], max(limits[0], effect))
         return effect
+
+
+def tilted_rows(model: TurnModel, character: Character) -> list[tuple[float, float, float]]:
+    """Chances of hold, switch and interruption after each of them, in a session of a character."""
+    more_holds, more_cuts = exp(character.holds), exp(character.cuts)
+    rows = []
+    for hold, switch, cut in model.transitions.rows:
+        held, interrupted = hold * more_holds, cut * more_cuts
+        changed = (1 - hold) / max(switch + interrupted, 1e-9)  # holds aside, changes sum as before
+        rest = max(held + 1 - hold, 1e-9)
+        rows.append((held / rest, switch * changed / rest, interrupted * changed / rest))
+    return rows

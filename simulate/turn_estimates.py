@@ -11,20 +11,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import pairwise
+from dataclasses import replace
+from itertools import groupby, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
-from talkover.simulate.turn_departures import (
-    DIGITS,
-    LEAST_OF_A_KIND,
-    Departures,
-    response_of,
-    tempo_of,
-)
+from talkover.simulate.turn_departures import DIGITS, LEAST_OF_A_KIND, Departures, departures
 from talkover.simulate.turn_effects import NATURAL, Effects
 from talkover.simulate.turn_events import CUT, HOLD, SWITCH, Changes, SessionEvents, changes_of
 from talkover.simulate.turn_targets import MAX_SPEAKERS
@@ -49,8 +44,10 @@ LARGEST_WEIGHT = 20.0
 """Of an overlap that seldom fits."""
 ROUNDS = 2
 """Effects depend on the distributions and these on the effects; they settle in two rounds."""
-FEW_SESSIONS = 20
-"""Sessions at which a correlation between sessions is believed by half."""
+FEW_PAUSES = 100
+"""Pauses at which their correlation with the unit before is believed by half."""
+JOINED_RANGE = (0.1, 8.0)
+"""Bounds of the factor on the rate of a third speaker."""
 CLASS_EDGES = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0, 34.0, 55.0, 600.0)
 """Seconds; classes of a unit's window in which backchannels have one rate."""
 _TAIL = (0.002, 0.005, 0.01, 0.02, 0.035)
@@ -68,17 +65,15 @@ OUTERMOST = 0.0005
 def estimate(events: Sequence[SessionEvents], name: str, origin: Origin) -> TurnModel:
     """Fit the model of some walked sessions; two rounds, see the head of the module."""
     changes = changes_of(events)
-    tempo, deviation = tempo_of(changes, len(events))
-    nothing = np.zeros(len(events))
-    own = Departures(nothing, nothing, tempo, deviation, response_of(events, changes, origin.join))
+    own = departures(events, changes, origin.join)
     model = _model(events, changes, own, name, origin)
     for _ in range(ROUNDS):
-        effects = [Effects(model, float(np.exp(t))) for t in tempo]
+        effects = [Effects(model, own.character(n)) for n in range(len(events))]
         x = [f.of_overlap(e.overlap) for f, e in zip(effects, events, strict=True)]
         y = [
             f.of_silence(e.silence, v, NATURAL) for f, e, v in zip(effects, events, x, strict=True)
         ]
-        own = Departures(np.array(x), np.array(y), tempo, deviation, own.response)
+        own = replace(own, overlap=np.array(x), silence=np.array(y))
         model = _model(events, changes, own, name, origin)
     return model
 
@@ -101,7 +96,7 @@ def _model(
 ) -> TurnModel:
     """All estimates, given how the sessions depart."""
     response, join = own.response, origin.join
-    pace = np.exp(own.tempo)[c.session]
+    pace = np.exp(own.traits["tempo"])[c.session]
     hold, switch, cut = (c.kind == n for n in range(3))
     gaps = c.offset[switch] / np.exp(response.gaps * own.silence[c.session[switch]])
     overlaps = c.offset[cut] / np.exp(response.overlaps * own.overlap[c.session[cut]])
@@ -111,10 +106,13 @@ def _model(
     weights[cut] = seen
     pauses = c.offset[hold]
     pivot = float(np.quantile(pauses, PIVOT)) if len(pauses) else join
-    stretch = np.exp(response.pauses * own.silence[c.session[hold]])
+    stretch = np.exp((response.pauses * own.silence + own.traits["pauses"])[c.session[hold]])
     pauses = np.where(pauses > pivot, pivot + (pauses - pivot) / stretch, pauses)
     own_pace = c.duration / pace
-    contained = np.array([b.end - b.start for e in events for b in e.contained])
+    longer = np.exp(response.inside * own.overlap)
+    contained = np.array(
+        [(b.end - b.start) / k for e, k in zip(events, longer, strict=True) for b in e.contained]
+    )
     return TurnModel(
         name=name,
         origin=origin,
@@ -123,6 +121,7 @@ def _model(
             np.concatenate([overlaps, gaps]), np.concatenate([seen, np.ones(len(gaps))])
         ),
         memory=_rounded(_memory(c, overlaps, gaps, own)),
+        pauses_with_unit=_rounded(pauses_with_unit(c)),
         pauses=quantiles(np.maximum(join, pauses) if len(pauses) else np.array([join])),
         units=Units(
             hold=quantiles(_or_all(own_pace[hold], own_pace)),
@@ -148,10 +147,15 @@ def _chance_to_fit(overlaps: Array, durations: Array) -> Array:
 
 
 def _transitions(c: Changes, weights: Array, own: Departures) -> Transitions:
-    """Rows of chances, with the interruptions' odds of a session without overlap effect."""
-    tilt = np.exp(own.response.interruptions * own.overlap[c.session])
-    weights = np.where(c.kind == CUT, weights / np.sqrt(tilt), weights)
-    weights = np.where(c.kind == SWITCH, weights * np.sqrt(tilt), weights)
+    """Rows of chances of a session without effects, by dividing each one's odds out."""
+    cuts = own.response.interruptions * own.overlap + own.traits["cuts"]
+    for tilt, more, less in (
+        (cuts, (CUT,), (SWITCH,)),
+        (own.traits["holds"], (HOLD,), (CUT, SWITCH)),
+    ):
+        factor = np.exp(tilt / 2)[c.session]
+        weights = np.where(np.isin(c.kind, more), weights / factor, weights)
+        weights = np.where(np.isin(c.kind, less), weights * factor, weights)
     return transition_rows(transition_shares(c, weights))
 
 
@@ -180,7 +184,7 @@ def _memory(c: Changes, overlaps: Array, gaps: Array, own: Departures) -> float:
     chance = np.array(
         [np.mean(kind[before == n] == CUT) if (before == n).any() else 0.5 for n in range(3)]
     )[before]
-    tilt = np.exp(own.response.interruptions * (own.overlap[session]))
+    tilt = np.exp(own.response.interruptions * own.overlap + own.traits["cuts"])[session]
     odds = chance / np.maximum(1 - chance, 1e-6) * tilt
     chance = np.clip(odds / (1 + odds), 0.01, 0.99)
     place = np.empty(len(kind))
@@ -193,6 +197,23 @@ def _memory(c: Changes, overlaps: Array, gaps: Array, own: Departures) -> float:
     if len(first) < LEAST_OF_A_KIND or first.std() == 0 or second.std() == 0:
         return 0.0
     return float(np.clip(np.corrcoef(first, second)[0, 1], -0.9, 0.9))
+
+
+def pauses_with_unit(c: Changes) -> float:
+    """Rank correlation of a pause with the unit before it, within sessions, drawn to 0."""
+    pairs: list[tuple[Array, Array]] = []
+    for number in np.unique(c.session):
+        chosen = (c.session == number) & (c.kind == HOLD)
+        size = int(chosen.sum())
+        if size >= LEAST_OF_A_KIND:
+            pause, unit = (rankdata(v[chosen]) for v in (c.offset, c.previous))
+            pairs.append((ndtri(pause / (size + 1)), ndtri(unit / (size + 1))))
+    if not pairs:
+        return 0.0
+    pauses, units = (np.concatenate(column) for column in zip(*pairs, strict=True))
+    spread = float(np.sqrt((pauses @ pauses) * (units @ units)))
+    trust = len(pauses) / (len(pauses) + FEW_PAUSES)
+    return float(np.clip(trust * float(pauses @ units) / max(spread, 1e-9), -0.9, 0.9))
 
 
 def _backchannels(events: Sequence[SessionEvents], own: Departures) -> Backchannels:
@@ -220,7 +241,28 @@ def _backchannels(events: Sequence[SessionEvents], own: Departures) -> Backchann
         per_second=tuple(_rounded(v) for v in rates),
         per_unit=_rounded(counts.sum() / expected),
         onset=quantiles(np.clip(np.array(onsets), 0, 1)) if onsets else _UNIFORM,
+        joined=_joined(events),
     )
+
+
+def _joined(events: Sequence[SessionEvents]) -> float:
+    """Rate of backchannels while two or more speak, over their rate while one speaks."""
+    among = alone = busy = free = ALPHA
+    for e in events:
+        ends = {n: unit.start for n, unit in enumerate(e.floor)}  # until when two or more speak
+        for n, (last, unit) in enumerate(pairwise(e.floor), start=1):
+            ends[n] = max(unit.start, min(last.end, unit.end))
+            busy += ends[n] - unit.start
+        for b in e.contained:
+            if b.start < ends[b.floor]:
+                among += 1
+            else:
+                alone += 1
+            busy += max(0.0, b.end - max(b.start, ends[b.floor]))
+            ends[b.floor] = max(ends[b.floor], b.end)
+        free += sum(e.window(n) for n in range(len(e.floor)))
+    free = max(ALPHA, free - busy)
+    return _rounded(float(np.clip((among / busy) / (alone / free), *JOINED_RANGE)))
 
 
 _UNIFORM = Quantiles(probabilities=(0.0, 1.0), values=(0.0, 1.0))
@@ -235,7 +277,7 @@ def _speakers(events: Sequence[SessionEvents]) -> Speakers:
         shares = {name: number / len(holders) for name, number in Counter(holders).items()}
         spread += sum((share - 1 / e.speakers) ** 2 for share in shares.values())
         spread += (e.speakers - len(shares)) / e.speakers**2
-        turns = [a for a, b in pairwise([*holders, None]) if a != b]
+        turns = [holder for holder, _ in groupby(holders)]
         for first, second, third in zip(turns, turns[1:], turns[2:], strict=False):
             if e.speakers > 2:
                 returned += first == third
@@ -259,37 +301,14 @@ def _evenness(spread: float, speakers: Sequence[int]) -> float:
 
 
 def _sessions(events: Sequence[SessionEvents], own: Departures) -> Sessions:
-    overlap = np.array([e.overlap for e in events])
-    silence = np.array([e.silence for e in events])
-    length = np.array([e.length for e in events])
-    first, second, third = (
-        _correlation(a, b) for a, b in ((overlap, length), (silence, length), (overlap, silence))
-    )
-    apart = np.sqrt(max(0.01, (1 - first**2) * (1 - second**2)))
-    partial = float(np.clip((third - first * second) / apart, -0.95, 0.95))
     return Sessions(
-        length=quantiles(length),
-        overlap=_spread(overlap),
-        silence=_spread(silence),
-        correlation=_rounded(partial),
-        with_length=(_rounded(first), _rounded(second)),
-        tempo_deviation=_rounded(own.tempo_deviation),
+        length=quantiles(np.array([e.length for e in events])),
+        overlap=Spread.fitted(np.array([e.overlap for e in events])),
+        silence=Spread.fitted(np.array([e.silence for e in events])),
+        traits=own.spread,
+        correlations=own.correlations,
         response=own.response,
     )
-
-
-def _correlation(a: Array, b: Array) -> float:
-    """Of normal scores, drawn to 0 where there are few sessions."""
-    first, second = (ndtri(rankdata(v) / (len(v) + 1)) for v in (a, b))
-    if min(first.std(), second.std()) == 0:
-        return 0.0
-    trust = len(a) / (len(a) + FEW_SESSIONS)
-    return float(np.clip(trust * np.corrcoef(first, second)[0, 1], -0.95, 0.95))
-
-
-def _spread(values: Array) -> Spread:
-    mean = float(np.clip(values.mean(), 1e-3, 1 - 1e-3))
-    return Spread(mean=_rounded(mean), deviation=_rounded(float(values.std())))
 
 
 def _observed(events: Sequence[SessionEvents], c: Changes) -> dict[str, float | tuple[float, ...]]:
@@ -300,6 +319,7 @@ def _observed(events: Sequence[SessionEvents], c: Changes) -> dict[str, float | 
     changed = c.kind != HOLD
     return {
         "overlap": _rounded(float(np.mean([e.overlap for e in events]))),
+        "three_or_more": _rounded(float(np.mean([e.crowded for e in events]))),
         "silence": _rounded(float(np.mean([e.silence for e in events]))),
         "changes_per_minute": _rounded(float(np.mean(per_minute))),
         "type_shares": tuple(_rounded(v) for v in number / number.sum()),

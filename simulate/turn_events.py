@@ -7,41 +7,34 @@ other unit takes the floor.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from talkover.manifests.turn_taking import (
+    CONTAINED,
+    INTERRUPTION,
+    TURN_HOLD,
+    TURN_SWITCH,
+    Spoken,
+    Unit,
+    follow_floor,
+    join_units,
+)
 from talkover.simulate.turns import Kind
 
-KINDS = ("hold", "switch", "interruption")
-HOLD, SWITCH, CUT = range(3)
-
-
-class Spoken(Protocol):
-    """A stretch of speech of one speaker; `talkover.manifests.labels.Segment` is one."""
-
-    @property
-    def speaker(self) -> Hashable:
-        """Who."""
-
-    @property
-    def start(self) -> float:
-        """Seconds."""
-
-    @property
-    def end(self) -> float:
-        """Seconds."""
+HOLD, SWITCH, CUT = TURN_HOLD, TURN_SWITCH, INTERRUPTION
+KINDS: tuple[Kind, ...] = ("hold", "switch", "interruption")
 
 
 @dataclass(frozen=True, slots=True)
 class FloorUnit:
     """A unit that held the floor."""
 
-    speaker: Hashable
+    speaker: str
     start: float
     end: float
     kind: Kind
@@ -54,7 +47,7 @@ class FloorUnit:
 class Contained:
     """A unit inside the floor holder's unit."""
 
-    speaker: Hashable
+    speaker: str
     start: float
     end: float
     floor: int
@@ -72,6 +65,8 @@ class SessionEvents:
     """Seconds from the first start to the last end."""
     overlap: float
     """Time with two or more speakers over time with one or more."""
+    crowded: float
+    """Time with three or more speakers over time with one or more."""
     silence: float
     """Time with no speaker over `length`."""
     gaps: tuple[float, ...]
@@ -111,80 +106,76 @@ def session_events(spoken: Iterable[Spoken], join: float) -> SessionEvents | Non
     Returns:
         None if nobody speaks.
     """
-    units, gaps = joined_units(spoken, join)
-    if not units:
-        return None
+    segments = list(spoken)
+    units = join_units(segments, join)
+    return events_of(units, own_silences(segments)) if units else None
+
+
+def events_of(units: Sequence[Unit], silences: Sequence[float] = ()) -> SessionEvents:
+    """Walk a session's inter-pausal units, at least one, by start.
+
+    Args:
+        units: (start, end, speaker).
+        silences: All silences of one speaker between two of the speaker's labels, seconds.
+    """
     first = units[0]
     floor = [FloorUnit(first[2], first[0], first[1], "switch", 0.0)]
     contained = []
-    for start, end, speaker in units[1:]:
-        holder = floor[-1]
-        if speaker == holder.speaker:
-            kind: Kind = "hold"
-        elif end <= holder.end:
+    for event, (start, end, speaker), floor_end in follow_floor(units):
+        if event == CONTAINED:
             contained.append(Contained(speaker, start, end, len(floor) - 1))
-            continue
         else:
-            kind = "switch" if start >= holder.end else "interruption"
-        floor.append(FloorUnit(speaker, start, end, kind, start - holder.end))
+            floor.append(FloorUnit(speaker, start, end, KINDS[event], start - floor_end))
     length = max(end for _, end, _ in units) - first[0]
-    speech, overlapped = occupancy(units)
+    speech, overlapped, crowded = occupancy(units)
     return SessionEvents(
         floor=tuple(floor),
         contained=tuple(contained),
         speakers=len({speaker for _, _, speaker in units}),
         length=length,
         overlap=overlapped / speech if speech > 0 else 0.0,
+        crowded=crowded / speech if speech > 0 else 0.0,
         silence=max(0.0, 1 - speech / length) if length > 0 else 0.0,
-        gaps=tuple(gaps),
+        gaps=tuple(silences),
     )
 
 
-def joined_units(
-    spoken: Iterable[Spoken], join: float
-) -> tuple[list[tuple[float, float, Hashable]], list[float]]:
-    """Inter-pausal units (start, end, speaker) by start, and every silence of one speaker."""
-    by_speaker: dict[Hashable, list[tuple[float, float]]] = {}
-    for item in spoken:
-        if item.end > item.start:
-            by_speaker.setdefault(item.speaker, []).append((item.start, item.end))
-    units: list[tuple[float, float, Hashable]] = []
-    gaps: list[float] = []
-    for speaker, spans in by_speaker.items():
-        spans.sort()
-        begun, end = spans[0]
-        for a, b in spans[1:]:
-            if a > end:
-                gaps.append(a - end)
-            if a - end >= join:
-                units.append((begun, end, speaker))
-                begun, end = a, b
-            else:
-                end = max(end, b)
-        units.append((begun, end, speaker))
-    units.sort(key=lambda unit: unit[:2])
-    return units, gaps
+def own_silences(spoken: Iterable[Spoken]) -> list[float]:
+    """Every silence of a speaker between two of the speaker's labels, seconds."""
+    return [
+        later - sooner
+        for units in _by_speaker(join_units(spoken, 0.0)).values()
+        for (_, sooner), (later, _) in pairwise(units)
+        if later > sooner
+    ]
 
 
-def occupancy(units: Iterable[tuple[float, float, Hashable]]) -> tuple[float, float]:
-    """Seconds with one or more, and with two or more units.
+def _by_speaker(units: Iterable[Unit]) -> dict[str, list[tuple[float, float]]]:
+    found: dict[str, list[tuple[float, float]]] = {}
+    for start, end, speaker in units:
+        found.setdefault(speaker, []).append((start, end))
+    return found
+
+
+def occupancy(units: Iterable[Unit]) -> tuple[float, float, float]:
+    """Seconds with one or more, with two or more, and with three or more units.
 
     Args:
         units: (start, end, speaker) by start.
 
-    >>> occupancy([(0.0, 4.0, "ana"), (3.0, 5.0, "bo")])
-    (5.0, 1.0)
+    >>> occupancy([(0.0, 4.0, "ana"), (3.0, 5.0, "bo"), (3.5, 3.75, "cy")])
+    (5.0, 1.0, 0.25)
     """
-    speech = overlapped = 0.0
-    last = second = float("-inf")  # the two latest ends so far
+    seconds = [0.0, 0.0, 0.0]
+    ends = [float("-inf")] * 4  # the latest ends so far, latest first; one more than is counted
     for start, end, _ in units:
-        speech += max(0.0, end - max(start, last))
-        overlapped += max(0.0, min(end, last) - max(start, second))
-        if end > last:
-            last, second = end, last
-        elif end > second:
-            second = end
-    return speech, overlapped
+        for n in range(3):  # n units outlast `start` until ends[n]: this one makes them n + 1
+            upper = end if n == 0 else min(end, ends[n - 1])
+            seconds[n] += max(0.0, upper - max(start, ends[n]))
+        ends.append(end)
+        ends.sort(reverse=True)
+        ends.pop()
+    return seconds[0], seconds[1], seconds[2]
 
 
 def changes_of(events: Sequence[SessionEvents]) -> Changes:

@@ -12,12 +12,12 @@ import numpy as np
 
 from talkover.manifests.errors import ConfigurationError
 from talkover.manifests.labels import read_labels
+from talkover.manifests.turn_taking import Spoken
 from talkover.simulate.turn_calibration import calibrate
-from talkover.simulate.turn_departures import DIGITS
 from talkover.simulate.turn_estimates import estimate
-from talkover.simulate.turn_events import SessionEvents, Spoken, session_events
+from talkover.simulate.turn_events import SessionEvents, session_events
 from talkover.simulate.turn_targets import MAX_SPEAKERS
-from talkover.simulate.turns import Origin, Spread, TurnModel
+from talkover.simulate.turns import Origin, TurnModel
 
 JOIN = 0.2
 """Seconds; the pause below which the field and the contract see one unit."""
@@ -29,8 +29,8 @@ LEAST_CHANGES = 100
 LEAST_HOLDS = 30
 COARSE_PAUSES = 0.5
 """Seconds; labels that show almost no shorter silence of one speaker cannot show pauses."""
-CALIBRATION_HOURS = 20.0
-CALIBRATION_ROUNDS = 5
+CALIBRATION_HOURS = 30.0
+CALIBRATION_ROUNDS = 10
 RESOLUTION_SHARE = 0.02
 _PAUSE_WARNING = "pauses are an artefact of the labels"
 
@@ -133,10 +133,7 @@ def with_pauses_of(model: TurnModel, other: TurnModel) -> TurnModel:
     ratio = (gaps + hold * other.pauses.mean) / (gaps + hold * model.pauses.mean)
     mean, spread = model.sessions.silence.mean, model.sessions.silence.deviation
     odds = mean / (1 - mean) * ratio
-    silence = Spread(
-        mean=round(odds / (1 + odds), DIGITS),
-        deviation=round(spread * odds / (1 + odds) / mean, DIGITS),
-    )
+    silence = model.sessions.silence.moved(odds / (1 + odds), spread * odds / (1 + odds) / mean)
     first, second = model.origin, other.origin
     licences = dict.fromkeys((first.licence, second.licence))
     origin = first.model_copy(

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from talkover.manifests.errors import ConfigurationError, InfeasibleTarget
+from scipy.special import ndtr
+
+from talkover.manifests.errors import ConfigurationError
 from talkover.manifests.markers import atomic_path
 from talkover.manifests.seeds import generator
 from talkover.simulate.floor import Unit, sample
-from talkover.simulate.turn_targets import Targets, check_feasible
+from talkover.simulate.turn_sessions import Character, even_noise, score
+from talkover.simulate.turn_targets import Targets, least_length, most_speakers
 from talkover.simulate.turns import TurnModel
-
-DRAWS = 100
-"""Of a length, until it suffices for the drawn number of speakers."""
 
 
 def sample_sessions(
@@ -46,17 +47,17 @@ def sample_sessions(
     limits = Targets(speakers=speakers).speaker_limits or asked.speaker_limits
     total, number = 0.0, 0
     while total < hours * 3600:
-        count, length, rank = draw_session(model, seed, number, limits=limits, targets=asked)
+        drawn = draw_session(model, seed, number, limits=limits, targets=asked)
         units = sample(
             model,
-            num_speakers=count,
-            length=length,
+            num_speakers=drawn.speakers,
+            length=drawn.length,
             rng=generator(seed, number, "turns"),
             targets=asked,
-            length_rank=rank,
+            character=drawn.character,
         )
         yield f"{model.name}-{seed}-{number:06d}", units
-        total += length
+        total += drawn.length
         number += 1
 
 
@@ -92,6 +93,18 @@ def sample_rttm(
     return count
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DrawnSession:
+    """The frame of a session: all that is decided before anybody speaks."""
+
+    speakers: int
+    length: float
+    """Seconds."""
+    length_rank: float | None
+    """Share of the model's sessions that are shorter; None if the length was asked."""
+    character: Character
+
+
 def draw_session(
     model: TurnModel,
     seed: int,
@@ -99,23 +112,32 @@ def draw_session(
     *,
     limits: tuple[int, int] | None = None,
     targets: Targets | None = None,
-) -> tuple[int, float, float | None]:
-    """Speakers, length (seconds) and its rank of session `number`, long enough for all to speak.
+) -> DrawnSession:
+    """The frame of session `number`; frames of one seed are evenly spread over the model's.
 
-    The rank is None for an asked length; see `TurnModel.draw_ratios`.
+    A session of the model's that is too short for its speakers has fewer, or is longer where so
+    many are asked.
+
+    Args:
+        model: The turn-taking model.
+        seed: Root seed.
+        number: Of the session, from 0.
+        limits: Least and most speakers; None takes the model's distribution.
+        targets: Overlap, silence and length that are asked.
     """
     asked = targets or Targets()
-    count = model.draw_speakers(generator(seed, number, "turns/speakers"), limits)
-    if asked.length is not None:
-        return count, asked.length, None
-    rng = generator(seed, number, "turns/length")
-    for _ in range(DRAWS):
-        length = model.draw_length(rng)
-        try:
-            check_feasible(Targets(speakers=count, silence=asked.silence), model, length=length)
-        except InfeasibleTarget:
-            continue
-        return count, length, model.sessions.length.probability_below(length)
-    raise InfeasibleTarget(
-        f"{model.name}: its sessions are too short for {count} speakers: give a length"
+    noise = even_noise(seed, number)
+    rank = float(ndtr(noise[0])) if asked.length is None else None
+    length = model.sessions.length.at(rank) if rank is not None else asked.length
+    assert length is not None  # asked, where there is no rank
+    known = {"length": score(rank)} if rank is not None else {}
+    place = float(ndtr(model.sessions.scores(noise, known)["speakers"]))
+    count = model.number_of_speakers(place, limits)
+    if rank is not None:
+        fit = most_speakers(model, length, asked.silence)
+        count = max(min(count, fit), limits[0] if limits else 2)
+        length = max(length, least_length(model, count, asked.silence))
+    character = model.draw_character(
+        noise, speakers=count, length_rank=rank, overlap=asked.overlap, silence=asked.silence
     )
+    return DrawnSession(speakers=count, length=length, length_rank=rank, character=character)

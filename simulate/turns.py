@@ -10,93 +10,72 @@ and Edlund (2010). A model holds smoothed quantile functions and rates, and no s
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from scipy.interpolate import PchipInterpolator
-from scipy.special import betaincinv, ndtr, ndtri
+from pydantic import Field, ValidationError, model_validator
+from scipy.special import ndtr
 
 from talkover.manifests.errors import ConfigurationError
 from talkover.manifests.markers import atomic_path
+from talkover.simulate.turn_quantiles import (
+    TABLE_SIZE,
+    Correlation,
+    Frozen,
+    Positive,
+    Quantiles,
+    Share,
+    sparkline,
+)
+from talkover.simulate.turn_sessions import (
+    AXES,
+    Character,
+    Response,
+    Sessions,
+    Traits,
+    score,
+)
+from talkover.simulate.turn_spread import Spread
 
-TURN_MODEL_VERSION = "1.0"
+__all__ = [
+    "Backchannels",
+    "Kind",
+    "Origin",
+    "Quantiles",
+    "Response",
+    "Sessions",
+    "Speakers",
+    "Spread",
+    "Traits",
+    "Transitions",
+    "TurnModel",
+    "Units",
+]
+
+TURN_MODEL_VERSION = "2.0"
 MAX_MODEL_BYTES = 100_000
-TABLE_SIZE = 2000
-"""Points of an expanded quantile function; a draw is one look-up between two of them."""
 PIVOT = 0.05
 """Share of pauses that no silence effect changes: what a breath takes, or what labels can show."""
+
+COARSE = 20
+"""Every so many points of a quantile table are enough for a mean."""
+MANY_STEPS = 64
+"""After which a chain of kinds has forgotten where it began."""
 
 _FOLDER = Path(__file__).parent / "data" / "turns"
 PRESETS: dict[str, Path] = {
     name: _FOLDER / f"{name}.json"
-    for name in ("ami", "ami_natural_pauses", "alimeeting", "aishell4", "voxconverse")
+    for name in ("ami", "ami_natural_pauses", "alimeeting", "aishell4", "voxconverse", "telephone")
 }
 """Models that come with talkover, by name; their source and licence are inside."""
 
 Kind = Literal["hold", "switch", "interruption", "backchannel"]
-Share = Annotated[float, Field(ge=0, le=1)]
-Correlation = Annotated[float, Field(ge=-1, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-
-
-class Frozen(BaseModel):
-    """Base of the model's parts: immutable, no unknown key, no NaN."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Quantiles(Frozen):
-    """A distribution as its quantile function: values at rising probabilities from 0 to 1.
-
-    Between the points it is a monotone cubic (PCHIP; Fritsch and Carlson 1980), so the density is
-    continuous, also through an offset of zero.
-    """
-
-    probabilities: Annotated[tuple[Share, ...], Field(min_length=2)]
-    values: tuple[float, ...]
-
-    @model_validator(mode="after")
-    def _is_a_quantile_function(self) -> Self:
-        p, v = self.probabilities, self.values
-        if len(p) != len(v):
-            raise ValueError(f"{len(p)} probabilities but {len(v)} values")
-        if p[0] != 0 or p[-1] != 1 or any(b <= a for a, b in pairwise(p)):
-            raise ValueError("probabilities must rise from 0 to 1")
-        if any(b < a for a, b in pairwise(v)):
-            raise ValueError("values must not fall")
-        return self
-
-    @cached_property
-    def table(self) -> NDArray[np.float64]:
-        """Values at `TABLE_SIZE` + 1 evenly spaced probabilities."""
-        curve = PchipInterpolator(self.probabilities, self.values)
-        grid = np.asarray(curve(np.linspace(0, 1, TABLE_SIZE + 1)), dtype=np.float64)
-        return np.maximum.accumulate(grid)
-
-    @cached_property
-    def points(self) -> list[float]:
-        """`table` as Python floats: the inner loop of the walk reads single values."""
-        points: list[float] = self.table.tolist()
-        return points
-
-    @cached_property
-    def mean(self) -> float:
-        """Expected value."""
-        return float((self.table[1:] + self.table[:-1]).mean() / 2)
-
-    def at(self, probability: float) -> float:
-        """The quantile at a probability."""
-        return float(np.interp(probability, np.linspace(0, 1, TABLE_SIZE + 1), self.table))
-
-    def probability_below(self, value: float) -> float:
-        """Share of the distribution below a value."""
-        grid = np.linspace(0, 1, TABLE_SIZE + 1)
-        return float(grid[np.searchsorted(self.table, value)]) if value <= self.table[-1] else 1.0
 
 
 class Origin(Frozen):
@@ -137,12 +116,12 @@ class Transitions(Frozen):
     @property
     def stationary(self) -> tuple[float, float, float]:
         """Long-run shares of hold, switch and interruption."""
-        matrix = np.array([self.hold, self.switch, self.interruption])
-        shares = np.full(3, 1 / 3)
-        for _ in range(200):
-            shares = shares @ matrix
-        hold, switch, interruption = (float(v) for v in shares / shares.sum())
-        return hold, switch, interruption
+        return long_run(self.rows)
+
+    @property
+    def rows(self) -> tuple[tuple[float, float, float], ...]:
+        """After a hold, a switch, an interruption."""
+        return self.hold, self.switch, self.interruption
 
 
 class Units(Frozen):
@@ -166,6 +145,13 @@ class Backchannels(Frozen):
     """Mean number in a unit that holds the floor."""
     onset: Quantiles
     """Where in the window they begin, 0 to 1."""
+    joined: Annotated[float, Field(ge=0)] = 1.0
+    """Factor on their rate while two speak already: how readily a third one joins in."""
+
+    def rate(self, window: float) -> float:
+        """Backchannels a second in a window of some seconds."""
+        place = bisect_right(self.edges, window) - 1
+        return self.per_second[min(max(place, 0), len(self.per_second) - 1)]
 
     @model_validator(mode="after")
     def _one_more_edge(self) -> Self:
@@ -178,57 +164,11 @@ class Speakers(Frozen):
     """How many speak, how much, and who is next."""
 
     counts: dict[int, Share]
-    """Share of sessions by number of speakers, 2 to 8."""
+    """Share of sessions by number of speakers, from 2 on."""
     evenness: Positive
     """Concentration of the Dirichlet distribution of talk shares; large is even."""
     returns: Share
     """Chance beyond their share that the floor goes back to the holder before."""
-
-
-class Spread(Frozen):
-    """A ratio that differs between sessions: a Beta distribution by its first two moments."""
-
-    mean: Annotated[float, Field(gt=0, lt=1)]
-    deviation: Annotated[float, Field(ge=0)]
-
-    def quantile(self, probability: float) -> float:
-        """The ratio at a probability; the mean if there is no spread."""
-        m = self.mean
-        variance = min(self.deviation**2, 0.95 * m * (1 - m))
-        if variance <= 1e-12:
-            return m
-        total = m * (1 - m) / variance - 1
-        return float(betaincinv(m * total, (1 - m) * total, probability))
-
-
-class Response(Frozen):
-    """How strongly each part follows a session's overlap or silence: exponents of one effect."""
-
-    backchannels: Positive
-    """Their rate, with the overlap effect."""
-    interruptions: Positive
-    """Their odds against switches, with the overlap effect."""
-    overlaps: Positive
-    """Their length, with the overlap effect."""
-    gaps: Positive
-    """Their length, with the silence effect."""
-    pauses: Positive
-    """Their length, with the silence effect."""
-
-
-class Sessions(Frozen):
-    """What differs between sessions."""
-
-    length: Quantiles
-    overlap: Spread
-    silence: Spread
-    correlation: Correlation
-    """Of overlap and silence (Gaussian copula)."""
-    with_length: tuple[Correlation, Correlation] = (0.0, 0.0)
-    """Of overlap and of silence with the length of the session."""
-    tempo_deviation: Annotated[float, Field(ge=0)]
-    """Of the logarithm of a session's unit durations."""
-    response: Response
 
 
 class TurnModel(Frozen):
@@ -239,7 +179,7 @@ class TurnModel(Frozen):
     """
 
     format: Literal["talkover-turns"] = "talkover-turns"
-    version: Literal["1.0"] = "1.0"
+    version: Literal["2.0"] = "2.0"
     name: str
     origin: Origin
     transitions: Transitions
@@ -249,11 +189,13 @@ class TurnModel(Frozen):
     """Correlation of consecutive offsets (normal scores)."""
     pauses: Quantiles
     """Seconds at no session effect."""
+    pauses_with_unit: Correlation = 0.0
+    """Of a pause with the duration of the unit before it (normal scores)."""
     units: Units
     backchannels: Backchannels
     speakers: Speakers
     sessions: Sessions
-    observed: dict[str, float | tuple[float, ...]] = {}
+    observed: dict[str, float | tuple[float, ...]] = Field(default_factory=dict)
     """Figures of the labels that the model was fitted on, for comparison; not used in drawing."""
 
     @property
@@ -317,45 +259,119 @@ class TurnModel(Frozen):
         """The length of a session in seconds."""
         return self.sessions.length.at(float(rng.random()))
 
-    def draw_speakers(self, rng: np.random.Generator, limits: tuple[int, int] | None = None) -> int:
+    def draw_speakers(
+        self,
+        rng: np.random.Generator,
+        limits: tuple[int, int] | None = None,
+        *,
+        length_rank: float | None = None,
+    ) -> int:
         """The number of speakers of a session.
 
         Args:
             rng: Decides.
             limits: Least and most. Counts that the model has not seen within them get no share,
                 unless it has seen none: then all are equal.
+            length_rank: Share of the model's sessions that are shorter, where the length comes
+                from the model; None for a length that was asked.
+        """
+        known = {} if length_rank is None else {"length": score(length_rank)}
+        noise = rng.standard_normal(len(AXES))
+        place = float(ndtr(self.sessions.scores(noise, known)["speakers"]))
+        return self.number_of_speakers(place, limits)
+
+    def draw_character(
+        self,
+        noise: NDArray[np.float64],
+        *,
+        speakers: int | None = None,
+        length_rank: float | None = None,
+        overlap: float | None = None,
+        silence: float | None = None,
+    ) -> Character:
+        """What a session has of its own, next to what is given.
+
+        Args:
+            noise: A standard normal number for each of `AXES`; decides.
+            speakers: Their number.
+            length_rank: Share of the model's sessions that are shorter, for a session whose length
+                comes from the model; None for a length that was asked.
+            overlap: Share of speech time, if asked.
+            silence: Share of time, if asked.
+        """
+        sessions = self.sessions
+        known = {}
+        if speakers is not None:
+            known["speakers"] = self._speakers_score(speakers)
+        if length_rank is not None:
+            known["length"] = score(length_rank)
+        if overlap is not None:
+            known["overlap"] = score(sessions.overlap.probability_below(overlap))
+        if silence is not None:
+            known["silence"] = score(sessions.silence.probability_below(silence))
+        drawn = self.character(sessions.scores(noise, known))
+        return replace(
+            drawn,
+            overlap=drawn.overlap if overlap is None else overlap,
+            silence=drawn.silence if silence is None else silence,
+        )
+
+    def character(self, scores: Mapping[str, float]) -> Character:
+        """What a session of some normal scores has of its own."""
+        sessions, traits = self.sessions, self.sessions.traits
+        return Character(
+            overlap=sessions.overlap.quantile(float(ndtr(scores["overlap"]))),
+            silence=sessions.silence.quantile(float(ndtr(scores["silence"]))),
+            tempo=traits.tempo * scores["tempo"],
+            holds=traits.holds * scores["holds"],
+            cuts=traits.cuts * scores["cuts"],
+            pauses=traits.pauses * scores["pauses"],
+        )
+
+    def number_of_speakers(self, place: float, limits: tuple[int, int] | None = None) -> int:
+        """The number of speakers at a probability.
+
+        Args:
+            place: From 0 to 1.
+            limits: Least and most. Counts that the model has not seen within them get no share,
+                unless it has seen none: then all are equal.
         """
         least, most = limits or (1, max(self.speakers.counts))
         counts = [n for n in range(least, most + 1) if self.speakers.counts.get(n, 0) > 0]
-        if not counts:
-            return int(rng.integers(least, most + 1))
         shares = np.array([self.speakers.counts[n] for n in counts])
-        return int(rng.choice(counts, p=shares / shares.sum()))
+        if not counts:
+            counts, shares = [*range(least, most + 1)], np.ones(most + 1 - least)
+        return counts[int(np.searchsorted(np.cumsum(shares / shares.sum())[:-1], place))]
 
-    def draw_ratios(
-        self, rng: np.random.Generator, length_rank: float | None = None
-    ) -> tuple[float, float]:
-        """Overlap (share of speech time) and silence (share of time) of a session.
+    def _speakers_score(self, number: int) -> float:
+        """Normal score of a number of speakers: of the middle of its share of the sessions."""
+        fewer = sum(share for n, share in self.speakers.counts.items() if n < number)
+        return score(fewer + self.speakers.counts.get(number, 0.0) / 2)
 
-        Args:
-            rng: Decides.
-            length_rank: Share of the model's sessions that are shorter, for a session whose length
-                comes from the model; None for a length that was asked.
-        """
-        first, second = rng.standard_normal(2)
-        rho = self.sessions.correlation
-        scores = np.array([first, rho * first + np.sqrt(1 - rho**2) * second])
-        if length_rank is not None:
-            scores = self._given_length(scores, length_rank)
-        overlap, silence = (float(v) for v in ndtr(scores))
-        return self.sessions.overlap.quantile(overlap), self.sessions.silence.quantile(silence)
+    @cached_property
+    def coarse_units(self) -> NDArray[np.float64]:
+        """Some durations of units after a hold or a switch, in order."""
+        units = [self.units.hold.table[::COARSE], self.units.switch.table[::COARSE]]
+        return np.sort(np.concatenate(units))
 
-    def _given_length(self, scores: NDArray[np.float64], rank: float) -> NDArray[np.float64]:
-        """Scores of ratios moved towards what goes with a length; their spread stays 1."""
-        with_length = np.array(self.sessions.with_length)
-        length = ndtri(np.clip(rank, 0.005, 0.995))
-        moved = with_length * length + np.sqrt(1 - with_length**2) * scores
-        return np.asarray(moved, dtype=np.float64)
+    @cached_property
+    def coarse_overlaps(self) -> NDArray[np.float64]:
+        """Some lengths of overlaps, longest first."""
+        table = self.offsets.table
+        return np.asarray(-table[table < 0][::COARSE])
+
+    @cached_property
+    def unit_points(self) -> list[float]:
+        """Quantile table of the units that hold the floor, seconds."""
+        kinds = (self.units.hold, self.units.switch, self.units.beyond)
+        values = np.concatenate([kind.table for kind in kinds])
+        weights = np.repeat(self.transitions.stationary, TABLE_SIZE + 1)
+        order = np.argsort(values, kind="stable")
+        places = np.cumsum(weights[order]) / weights.sum()
+        points: list[float] = np.interp(
+            np.linspace(0, 1, TABLE_SIZE + 1), places, values[order]
+        ).tolist()
+        return points
 
     def summary(self) -> dict[str, object]:
         """What a person wants to see: origin, means, shares, and a drawing of each distribution."""
@@ -389,21 +405,17 @@ class TurnModel(Frozen):
         }
 
 
+def long_run(rows: Sequence[Sequence[float]]) -> tuple[float, float, float]:
+    """Stationary shares of a chain of three kinds, given its rows."""
+    matrix = np.linalg.matrix_power(np.array(rows), MANY_STEPS)
+    hold, switch, interruption = (float(v) for v in matrix[0] / matrix[0].sum())
+    return hold, switch, interruption
+
+
 def gap_mean(offsets: Quantiles) -> float:
     """Mean of the offsets above 0, seconds."""
     gaps = offsets.table[offsets.table > 0]
     return float(gaps.mean()) if len(gaps) else 1e-3
-
-
-def sparkline(distribution: Quantiles, width: int = 40) -> str:
-    """The density of a distribution between its 1 % and 99 % quantiles, as one line of blocks."""
-    low, high = distribution.at(0.01), distribution.at(0.99)
-    if high - low < 1e-9:
-        return f"{low:.2f}"
-    counts, _ = np.histogram(distribution.table, bins=width, range=(low, high))
-    blocks = " ▁▂▃▄▅▆▇█"
-    bars = "".join(blocks[int(np.ceil(8 * c / counts.max()))] for c in counts)
-    return f"{low:.2f} {bars} {high:.2f}"
 
 
 def _readable(value: object, indent: int = 0) -> str:

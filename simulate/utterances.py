@@ -4,19 +4,28 @@ A turn-taking model asks for a unit of some duration; a corpus has what it has. 
 from the utterances whose speech is nearest in duration, fresh ones first. An utterance that is too
 long may be cut into a run of *atoms*: between atoms lies a gap between words, or, where no word
 times are known, a measured pause. Speech is never cut anywhere else. Where a corpus has only short
-utterances (single words, digits), several of one speaker are said in a row.
+utterances (single words, digits), several of one speaker are said in a row. Pauses inside an
+utterance are shortened, as it is the turn-taking model that decides where a speaker pauses.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from talkover.manifests.schema import PAUSE_JOIN
 from talkover.simulate.config import UtterancesConfig
+from talkover.simulate.slices import (
+    Piece,
+    Slice,
+    atoms,
+    slice_of,
+    split_at_pauses,
+    without_pauses,
+)
 from talkover.simulate.source_cache import CachedUtterance, SourceCache
 
 USE_PENALTY = 1.0
@@ -26,59 +35,11 @@ CHOICE_WIDTH = 0.25
 SPLIT_ADVANTAGE = 0.4
 """Nepers; an utterance is cut only where a whole one would miss the wanted duration by more."""
 
-FILLED = 0.7
-"""A unit is long enough at this share of the wanted duration; below, another utterance follows."""
+FILLED = 0.95
+"""A unit is long enough at this share of the wanted duration; below, another utterance follows if
+the speaker's shortest one brings it nearer."""
 MOST_JOINED = 24
 """Utterances in a row that make one unit: enough for 15 s of single words."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Slice:
-    """A part of one utterance, in samples of the utterance's clock."""
-
-    utterance: int
-    source_start: int
-    num_samples: int
-    speech_start: int
-    speech_end: int
-    pauses: int
-    """Samples of the pauses between its regions, in which nobody hears the speaker."""
-    whole: bool
-
-    @property
-    def speech_samples(self) -> int:
-        """From the first to the last sample of speech."""
-        return self.speech_end - self.speech_start
-
-
-def atoms(utterance: CachedUtterance, min_word_gap: int) -> NDArray[np.int64]:
-    """The stretches of an utterance that must stay whole.
-
-    Args:
-        utterance: With words, an atom is a run of words with gaps under `min_word_gap`; without,
-            it is a measured speech region.
-        min_word_gap: Samples.
-
-    Returns:
-        Start and end of each atom in samples, shape ``[N, 2]``, in time order.
-    """
-    if utterance.words is None:
-        return np.asarray(utterance.regions, dtype=np.int64).reshape(-1, 2)
-    runs: list[list[int]] = []
-    for _, start, length in utterance.words:
-        if runs and start - runs[-1][1] < max(1, min_word_gap):
-            runs[-1][1] = max(runs[-1][1], start + length)
-        else:
-            runs.append([start, start + length])
-    return np.array(runs, dtype=np.int64).reshape(-1, 2)
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A slice within a unit: its speech starts `offset` samples after the unit's."""
-
-    slice: Slice
-    offset: int
 
 
 class UtteranceChooser:
@@ -90,6 +51,8 @@ class UtteranceChooser:
         sampling_rate: Of the cache, Hz.
         rng: Decides between equally good candidates.
         pools: For each speaker of the session, the numbers of the utterances they may say.
+        rank: Place of each utterance in a text that the session follows, or None.
+        window: The next utterance of a text is one of this many that follow what was said last.
     """
 
     def __init__(
@@ -99,25 +62,44 @@ class UtteranceChooser:
         sampling_rate: int,
         rng: np.random.Generator,
         pools: list[NDArray[np.int64]],
+        *,
+        rank: Mapping[int, int] | None = None,
+        window: int = 8,
     ) -> None:
         """Sort each speaker's pool by duration of speech."""
         self._cache, self._config, self._rng = cache, config, rng
         self._rate = sampling_rate
+        self._shortens = config.shorten_pauses and config.join_gap is not None
+        self._gap = round(sum(config.join_gap or (0.0, 0.0)) / 2 * sampling_rate)
+        self._pause = round(PAUSE_JOIN * sampling_rate)
         self._min_gap = round(config.min_word_gap * sampling_rate)
         self._margin = round(config.margin * sampling_rate)
         self._pools: list[NDArray[np.int64]] = []
         self._durations: list[NDArray[np.float64]] = []
         self._uses: list[NDArray[np.int64]] = []
         for pool in pools:
-            durations = np.asarray(cache.speech_duration[pool], dtype=np.float64)
+            durations = self._seconds(np.asarray(pool))
             order = np.argsort(durations, kind="stable")
             self._pools.append(np.asarray(pool)[order])
             self._durations.append(np.maximum(durations[order], 1 / sampling_rate))
             self._uses.append(np.zeros(len(pool), dtype=np.int64))
+        self._text = None if rank is None else _TextPosition(self._pools, rank, window)
         self._runs_used: Counter[tuple[int, int, int]] = Counter()
 
+    def _seconds(self, pool: NDArray[np.int64]) -> NDArray[np.float64]:
+        """How long each utterance takes, with its pauses shortened where they are to be."""
+        if not self._shortens:
+            return np.asarray(self._cache.speech_duration[pool], dtype=np.float64)
+        pauses = self._cache.num_regions[pool] - 1
+        return self._cache.region_duration[pool] + pauses * self._gap / self._rate
+
     def unit(
-        self, speaker: int, duration: float, *, longest: float | None = None
+        self,
+        speaker: int,
+        duration: float,
+        *,
+        longest: float | None = None,
+        is_backchannel: bool = False,
     ) -> tuple[Piece, ...]:
         """A unit of about the wanted duration: one slice, or several short ones in a row.
 
@@ -125,33 +107,72 @@ class UtteranceChooser:
             speaker: Index into the pools.
             duration: Wanted seconds of speech, pauses inside counted.
             longest: Seconds that the unit must not exceed, for a backchannel inside a turn.
+            is_backchannel: It tells nothing of the text that the session may follow.
 
         Returns:
             Slices in order; none if `longest` leaves nothing.
         """
-        first = self.choose(speaker, duration, longest=longest)
+        first = self._say(speaker, duration, longest, is_backchannel)
         if first is None:
             return ()
-        pieces = [Piece(first, 0)]
-        end = first.speech_samples
+        pieces = self._pieces(first, 0, 0, longest)
+        sayings = 1
         gaps = self._config.join_gap
-        while (
-            gaps is not None and end < FILLED * duration * self._rate and len(pieces) < MOST_JOINED
-        ):
+        while gaps is not None and sayings < MOST_JOINED:
+            end = pieces[-1].offset + pieces[-1].slice.speech_samples
             gap = round(self._rng.uniform(*gaps) * self._rate)
             left = duration - (end + gap) / self._rate
             room = None if longest is None else longest - (end + gap) / self._rate
-            if left <= 0 or (room is not None and room <= 0):
+            if end >= FILLED * duration * self._rate or left <= 0 or (room or 1.0) <= 0:
                 break
-            following = self.choose(speaker, left, longest=room)
+            nearest = (end + gap) / self._rate + float(self._durations[speaker][0])
+            if nearest * end > duration**2 * self._rate:  # further above than it is below, as ratio
+                break
+            following = self._say(speaker, left, room, is_backchannel)
             if following is None:
                 break
-            pieces.append(Piece(following, end + gap))
-            end += gap + following.speech_samples
+            pieces += self._pieces(following, end + gap, sayings, room)
+            sayings += 1
         return tuple(pieces)
 
+    def _pieces(self, said: Slice, offset: int, saying: int, longest: float | None) -> list[Piece]:
+        """A slice as it is said: whole, or in inter-pausal units with shorter pauses."""
+        if not self._shortens or said.pauses == 0:
+            return [Piece(said, offset, saying)]
+        utterance = self._cache.utterance(said.utterance)
+        parts = atoms(utterance, self._min_gap)
+        units = split_at_pauses(said, utterance, parts, self._margin, self._rate)
+        least, most = self._config.join_gap or (0.0, 0.0)
+        gaps = np.round(self._rng.uniform(least, most, size=len(units) - 1) * self._rate)
+        spoken = sum(unit.speech_samples for unit in units)
+        if longest is not None and spoken + gaps.sum() > longest * self._rate:
+            gaps[:] = min(self._gap, round(least * self._rate))
+        pieces = []
+        for unit, gap in zip(units, [*gaps, 0], strict=True):
+            pieces.append(Piece(unit, offset, saying))
+            offset += unit.speech_samples + int(gap)
+        return pieces
+
+    def _say(
+        self, speaker: int, duration: float, longest: float | None, is_backchannel: bool
+    ) -> Slice | None:
+        """Choose, out of what comes next in the text where the session follows one."""
+        if self._text is None or is_backchannel:
+            return self.choose(speaker, duration, longest=longest)
+        places = self._text.next_places(speaker, self._uses[speaker])
+        said = self.choose(speaker, duration, longest=longest, places=places)
+        if said is None:  # nothing of the next few is short enough
+            return self.choose(speaker, duration, longest=longest)
+        self._text.said(speaker, said.utterance)
+        return said
+
     def choose(
-        self, speaker: int, duration: float, *, longest: float | None = None
+        self,
+        speaker: int,
+        duration: float,
+        *,
+        longest: float | None = None,
+        places: NDArray[np.int64] | None = None,
     ) -> Slice | None:
         """A unit of about the wanted duration, marked as used.
 
@@ -159,41 +180,53 @@ class UtteranceChooser:
             speaker: Index into the pools.
             duration: Wanted seconds of speech, pauses inside counted.
             longest: Seconds that the unit must not exceed, for a backchannel inside a turn.
+            places: Of the speaker's pool by duration, those that may be said; None is all.
 
         Returns:
             None if `longest` leaves nothing.
         """
-        whole = self._nearest_whole(speaker, duration, longest)
+        if places is None:
+            places = np.arange(len(self._pools[speaker]))
+        whole = self._nearest_whole(speaker, duration, longest, places)
         if whole is not None and (
             not self._config.split or self._miss(speaker, whole, duration) <= SPLIT_ADVANTAGE
         ):
             return self._take_whole(speaker, whole)
         if self._config.split:
-            run = self._nearest_run(speaker, duration, longest)
+            run = self._nearest_run(speaker, duration, longest, places)
             if run is not None and (
                 whole is None
-                or abs(np.log(run.speech_samples / self._rate / duration))
+                or abs(np.log(self._samples(run) / self._rate / duration))
                 < self._miss(speaker, whole, duration)
             ):
                 return run
         return None if whole is None else self._take_whole(speaker, whole)
 
-    def unused(self, speaker: int) -> NDArray[np.int64]:
-        """Utterances of a speaker's pool of which nothing was said, shortest first."""
-        return np.asarray(self._pools[speaker][self._uses[speaker] == 0], dtype=np.int64)
+    def _samples(self, run: Slice) -> int:
+        """How long a run takes, with its pauses shortened where they are to be."""
+        if not self._shortens or run.pauses == 0:
+            return run.speech_samples
+        parts = atoms(self._cache.utterance(run.utterance), self._min_gap)
+        first = int(np.searchsorted(parts[:, 0], run.speech_start))
+        last = int(np.searchsorted(parts[:, 1], run.speech_end))
+        said = without_pauses(parts[first : last + 1], self._pause, self._gap)
+        return int(said[-1, 1] - said[0, 0])
 
     def _miss(self, speaker: int, place: int, duration: float) -> float:
         return float(abs(np.log(self._durations[speaker][place] / duration)))
 
-    def _nearest_whole(self, speaker: int, duration: float, longest: float | None) -> int | None:
-        durations = self._durations[speaker]
+    def _nearest_whole(
+        self, speaker: int, duration: float, longest: float | None, places: NDArray[np.int64]
+    ) -> int | None:
+        durations = self._durations[speaker][places]
         end = len(durations)
         if longest is not None:
             end = int(np.searchsorted(durations, longest, side="right"))
         if end == 0:
             return None
-        cost = np.abs(np.log(durations[:end] / duration)) + USE_PENALTY * self._uses[speaker][:end]
-        return self._draw(cost)
+        uses = self._uses[speaker][places[:end]]
+        cost = np.abs(np.log(durations[:end] / duration)) + USE_PENALTY * uses
+        return int(places[self._draw(cost)])
 
     def _draw(self, cost: NDArray[np.float64]) -> int:
         """An index of low cost: among the cheapest few that are about as good as the best."""
@@ -213,9 +246,11 @@ class UtteranceChooser:
         parts = atoms(utterance, self._min_gap)
         return self._slice(number, utterance, parts, 0, len(parts) - 1)
 
-    def _nearest_run(self, speaker: int, duration: float, longest: float | None) -> Slice | None:
+    def _nearest_run(
+        self, speaker: int, duration: float, longest: float | None, places: NDArray[np.int64]
+    ) -> Slice | None:
         """A run of atoms of a longer utterance, or None where none can be cut."""
-        longer = np.flatnonzero(self._durations[speaker] > duration)
+        longer = places[self._durations[speaker][places] > duration]
         if len(longer) == 0:
             return None
         few = self._rng.permutation(longer)[: self._config.candidates]
@@ -225,7 +260,8 @@ class UtteranceChooser:
         for place in few:
             number = int(self._pools[speaker][place])
             parts = atoms(self._cache.utterance(number), self._min_gap)
-            lengths = parts[None, :, 1] - parts[:, None, 0]  # [first atom, last atom]
+            said = without_pauses(parts, self._pause, self._gap) if self._shortens else parts
+            lengths = said[None, :, 1] - said[:, None, 0]  # [first atom, last atom]
             fits = (np.arange(len(parts))[None, :] >= np.arange(len(parts))[:, None]) & (
                 lengths <= limit
             )
@@ -259,21 +295,29 @@ class UtteranceChooser:
         first: int,
         last: int,
     ) -> Slice:
-        """Speech from the first to the last atom, with quiet margins that touch no other atom."""
-        speech_start, speech_end = int(parts[first, 0]), int(parts[last, 1])
-        gaps = parts[first + 1 : last + 1, 0] - parts[first:last, 1]
-        before = 0 if first == 0 else int(parts[first - 1, 1])
-        after = utterance.num_samples if last == len(parts) - 1 else int(parts[last + 1, 0])
-        lead = speech_start - before if first == 0 else (speech_start - before) // 2
-        trail = after - speech_end if last == len(parts) - 1 else (after - speech_end) // 2
-        start = speech_start - min(self._margin, max(0, lead))
-        end = speech_end + min(self._margin, max(0, trail))
-        return Slice(
-            utterance=number,
-            source_start=start,
-            num_samples=end - start,
-            speech_start=speech_start,
-            speech_end=speech_end,
-            pauses=int(gaps[gaps >= round(PAUSE_JOIN * self._rate)].sum()),
-            whole=first == 0 and last == len(parts) - 1,
-        )
+        return slice_of(number, utterance, parts, first, last, self._margin, self._rate)
+
+
+class _TextPosition:
+    """Where a session is in a text, and what each speaker may say next of it."""
+
+    def __init__(
+        self, pools: list[NDArray[np.int64]], rank: Mapping[int, int], window: int
+    ) -> None:
+        self._ranks = [np.array([rank[int(n)] for n in pool], dtype=np.int64) for pool in pools]
+        self._rank, self._window = rank, window
+        self._positions = [-1] * len(pools)
+
+    def next_places(self, speaker: int, uses: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The next few of a speaker's unsaid utterances; from the start again after the last."""
+        ranks = self._ranks[speaker]
+        for allowed in ((uses == 0) & (ranks > self._positions[speaker]), uses == 0):
+            places = np.flatnonzero(allowed)
+            if len(places):
+                nearest = places[np.argsort(ranks[places], kind="stable")][: self._window]
+                return np.sort(nearest)
+        return np.arange(len(ranks))
+
+    def said(self, speaker: int, utterance: int) -> None:
+        """Move on to what follows an utterance in the speaker's text."""
+        self._positions[speaker] = self._rank[utterance]

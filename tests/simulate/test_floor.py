@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import spearmanr
 
 from talkover.manifests.errors import InfeasibleTarget
 from talkover.simulate.floor import FloorWalk, Unit, sample
@@ -22,7 +23,7 @@ MODELS = {name: TurnModel.load(name) for name in PRESETS}
 
 
 def ratios(units: list[Unit], length: float) -> tuple[float, float]:
-    speech, overlapped = occupancy((u.start, u.end, u.speaker) for u in units)
+    speech, overlapped, _ = occupancy((u.start, u.end, str(u.speaker)) for u in units)
     return overlapped / speech, 1 - speech / length
 
 
@@ -33,11 +34,11 @@ def most_concurrent(units: list[Unit]) -> int:
 @settings(deadline=None, max_examples=40)
 @given(
     name=st.sampled_from(sorted(MODELS)),
-    speakers=st.integers(1, 8),
+    speakers=st.integers(1, 12),
     seed=st.integers(0, 2**32),
     overlap=st.sampled_from([None, 0.0, 0.05, 0.2, 0.35]),
     silence=st.sampled_from([None, 0.05, 0.3]),
-    most=st.integers(1, 4),
+    most=st.sampled_from([None, 1, 2, 3, 4]),
     length=st.floats(40, 180),
 )
 def test_walk_keeps_its_laws(name, speakers, seed, overlap, silence, most, length) -> None:
@@ -53,7 +54,7 @@ def test_walk_keeps_its_laws(name, speakers, seed, overlap, silence, most, lengt
     starts = [u.start for u in units]
     assert starts == sorted(starts) and starts[0] == 0
     assert {u.speaker for u in units} == set(range(speakers))
-    assert most_concurrent(units) <= most
+    assert most is None or most_concurrent(units) <= most
     for speaker in range(speakers):
         own = [u for u in units if u.speaker == speaker]
         for last, unit in pairwise(own):
@@ -130,6 +131,105 @@ def test_asked_ratios_come_out_within_two_points(overlap: float, silence: float)
     )
     assert got.mean(axis=0) == pytest.approx([overlap, silence], abs=0.02)
     assert (got.std(axis=0) <= 0.06).all()
+
+
+@pytest.mark.parametrize("length", [60, 90])
+@pytest.mark.parametrize("silence", [0.05, 0.2])
+def test_short_sessions_have_the_asked_silence(silence: float, length: float) -> None:
+    got = [
+        ratios(
+            sample(
+                MODELS["ami"],
+                num_speakers=2 + seed % 3,
+                length=length,
+                rng=np.random.default_rng(seed),
+                targets=Targets(silence=silence),
+            ),
+            length,
+        )[1]
+        for seed in range(60)
+    ]
+    assert np.mean(got) == pytest.approx(silence, abs=0.03 if length < 90 else 0.02)
+    assert max(got) <= silence + 0.025
+
+
+@pytest.mark.parametrize("shares", [(0.5, 0.3, 0.2), (0.8, 0.1, 0.1), (0.6, 0.4), (0.25,) * 4])
+@pytest.mark.parametrize("name", ["ami", "alimeeting"])
+def test_talk_shares_come_out_within_two_points(name: str, shares: tuple[float, ...]) -> None:
+    misses = []
+    for seed in range(30):
+        units = sample(
+            MODELS[name],
+            num_speakers=len(shares),
+            length=300,
+            rng=np.random.default_rng(seed),
+            targets=Targets(talk_shares=shares),
+        )
+        talk = np.zeros(len(shares))
+        for u in units:
+            talk[u.speaker] += u.end - u.start
+        misses.append(np.abs(talk / talk.sum() - shares).max())
+    assert np.median(misses) <= 0.015
+    assert np.quantile(misses, 0.75) <= 0.025
+
+
+def test_fewer_backchannels_are_made_up_for_by_interruptions() -> None:
+    def kinds(scale: float) -> tuple[float, float, float]:
+        seen: list[str] = []
+        overlap = []
+        for seed in range(30):
+            units = sample(
+                MODELS["ami"],
+                num_speakers=4,
+                length=300,
+                rng=np.random.default_rng(seed),
+                targets=Targets(overlap=0.12, backchannel_scale=scale),
+            )
+            seen += [u.kind for u in units]
+            overlap.append(ratios(units, 300)[0])
+        count = len(seen)
+        return (
+            seen.count("backchannel") / count,
+            seen.count("interruption") / count,
+            float(np.mean(overlap)),
+        )
+
+    whole, none = kinds(1.0), kinds(0.0)
+    assert none[0] == 0 and whole[0] > 0.2
+    assert none[1] > whole[1] * 1.3
+    assert none[2] == pytest.approx(0.12, abs=0.02)
+
+
+def test_a_third_speaker_joins_as_readily_as_the_model_says() -> None:
+    model = MODELS["alimeeting"]
+
+    def crowded(joined: float) -> float:
+        inside = model.backchannels.model_copy(update={"joined": joined})
+        changed = model.model_copy(update={"backchannels": inside})
+        shares = []
+        for seed in range(20):
+            rng = np.random.default_rng(seed)
+            asked = Targets(overlap=0.2)
+            units = sample(changed, num_speakers=4, length=400, rng=rng, targets=asked)
+            speech, _, three = occupancy((u.start, u.end, str(u.speaker)) for u in units)
+            shares.append(three / speech)
+        return float(np.mean(shares))
+
+    assert crowded(0.1) < crowded(1.0) < crowded(4.0)
+
+
+def test_pauses_follow_the_unit_before_as_the_model_says() -> None:
+    def correlation(rho: float) -> float:
+        model = MODELS["alimeeting"].model_copy(update={"pauses_with_unit": rho})
+        pairs = []
+        for seed in range(6):
+            rng = np.random.default_rng(seed)
+            units = sample(model, num_speakers=1, length=900, rng=rng)
+            pairs += [(a.end - a.start, b.start - a.end) for a, b in pairwise(units)]
+        return float(spearmanr(np.array(pairs)).statistic)
+
+    assert correlation(-0.6) < -0.35  # less: a lone speaker's units are those after holds alone
+    assert correlation(0.0) == pytest.approx(0.0, abs=0.1)
 
 
 def test_lead_in_and_lead_out_count_as_silence() -> None:

@@ -54,7 +54,7 @@ def fitted_on_samples_of(model: TurnModel, hours: float, calibration_hours: floa
 @pytest.fixture(scope="module")
 def again() -> TurnModel:
     """A model fitted on what was sampled from a preset."""
-    return fitted_on_samples_of(TurnModel.load("alimeeting"), 20, 6)
+    return fitted_on_samples_of(TurnModel.load("alimeeting"), 20, 20)
 
 
 @pytest.mark.medium
@@ -72,7 +72,7 @@ def test_fit_on_samples_recovers_durations_ratios_and_speakers(again) -> None:
 @pytest.mark.medium
 def test_samples_of_a_fit_look_like_what_it_was_fitted_on(again) -> None:
     """Parameters may trade with each other (effects against lengths); what is heard may not."""
-    heard = fitted_on_samples_of(again, 15, 0).observed
+    heard = fitted_on_samples_of(again, 30, 0).observed
     meant = again.observed
     assert heard["overlap"] == pytest.approx(meant["overlap"], abs=0.05)
     assert heard["silence"] == pytest.approx(meant["silence"], abs=0.02)

@@ -23,6 +23,9 @@ def ami() -> TurnModel:
         (Targets(speakers=2, overlap=0.9), r"2 speakers.*reach"),
         (Targets(speakers=3, silence=1.0), "no time for speech"),
         (Targets(speakers=3, silence=0.95), "no turns to take"),
+        (Targets(speakers=3, talk_shares=(0.5, 0.5)), "2 talk shares.*3 speakers"),
+        (Targets(speakers=2, overlap=0.3, talk_shares=(0.9, 0.1)), "cannot overlap so much"),
+        (Targets(speakers=3, talk_shares=(0.6, 0.3999, 0.0001)), "less than a short unit"),
     ],
 )
 def test_impossible_target_is_refused_with_the_reason(ami, targets, reason) -> None:
@@ -31,13 +34,13 @@ def test_impossible_target_is_refused_with_the_reason(ami, targets, reason) -> N
 
 
 def test_session_too_short_for_its_speakers_is_refused_with_the_length_needed(ami) -> None:
-    with pytest.raises(InfeasibleTarget, match=r"ask for 10\.0 s"):
-        check_feasible(Targets(speakers=8, silence=0.2), ami, length=9)
+    with pytest.raises(InfeasibleTarget, match=r"each needs 0\.\d s for a short unit: ask"):
+        check_feasible(Targets(speakers=20, silence=0.2), ami, length=9)
 
 
 def test_length_may_come_from_targets_or_model(ami) -> None:
-    with pytest.raises(InfeasibleTarget, match="3 s were asked"):
-        check_feasible(Targets(speakers=4, length=3), ami)
+    with pytest.raises(InfeasibleTarget, match="1 s were asked"):
+        check_feasible(Targets(speakers=4, length=1), ami)
     check_feasible(Targets(speakers=4), ami)
 
 
@@ -51,13 +54,16 @@ def test_feasible_targets_pass(ami) -> None:
     "values",
     [
         {"speakers": 0},
-        {"speakers": 9},
+        {"speakers": 21},
         {"speakers": (4, 2)},
         {"overlap": -0.1},
         {"overlap": float("nan")},
         {"silence": 1.5},
         {"length": 0.0},
         {"max_concurrent": 0},
+        {"backchannel_scale": -1.0},
+        {"talk_shares": (0.5, 0.6)},
+        {"talk_shares": (1.0, 0.0)},
     ],
 )
 def test_value_outside_its_range_is_refused_at_once(values) -> None:
