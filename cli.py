@@ -89,6 +89,12 @@ def simulate(
         str | None, typer.Option(metavar="i/n", help="Array job i of n, i from 0.")
     ] = None,
     stems: Annotated[bool, typer.Option(help="Also write each speaker and the noise.")] = False,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Also write each speaker early, direct or dry; may be repeated."
+        ),
+    ] = None,
     format: Annotated[str, typer.Option(help="flac or wav.")] = "flac",
     channel: Annotated[
         str, typer.Option(help="Channel of multichannel sources, or mean.")
@@ -125,7 +131,15 @@ def simulate(
         seed=seed,
         hours=hours,
         sessions=sessions,
-        output=OutputFormat(format=_choice("--format", format, ("flac", "wav")), stems=stems),
+        output=OutputFormat.model_validate(
+            {
+                "format": _choice("--format", format, ("flac", "wav")),
+                "stems": stems,
+                "targets": tuple(
+                    _choice("--target", name, ("early", "direct", "dry")) for name in target or ()
+                ),
+            }
+        ),
         channel=_channel(channel),
         cache=cache,
     )

@@ -99,7 +99,10 @@ def stems_sum_to_the_mixture(session: Session, folder: Path) -> Iterator[Fault]:
     mix = session.mix
     if mix is None or not mix.stems:
         return
-    paths = [mix.pre_channel or session.audio.path, *(stem.path for stem in mix.stems)]
+    parts = [stem for stem in mix.stems if stem.target == "reverberant"]
+    if not any(stem.kind == "speaker" for stem in parts):
+        return  # targets alone, which need not add up
+    paths = [mix.pre_channel or session.audio.path, *(stem.path for stem in parts)]
     if not all(_readable(session, folder, path) for path in paths):
         return
     worst = 0.0
@@ -116,7 +119,7 @@ def stems_sum_to_the_mixture(session: Session, folder: Path) -> Iterator[Fault]:
             total = sum((stem.astype(np.float64) for stem in stems), start=np.zeros(1))
             worst = max(worst, float(np.abs(mixture - total).max()))
     except (AudioError, ValueError) as error:
-        yield Fault("mix.stems", [stem.path for stem in mix.stems], f"cannot be summed: {error}")
+        yield Fault("mix.stems", [stem.path for stem in parts], f"cannot be summed: {error}")
         return
     if worst > STEP_16_BIT + _DUST:
         yield Fault(

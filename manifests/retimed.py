@@ -47,6 +47,7 @@ def with_timeline(session: Session, timeline: Timeline, *, id: str, audio: Audio
             "uem": timeline.uem,
             "scene": None if session.scene is None else _renamed_scene(session.scene, renamed),
             "registration": tuple(_renamed_clip(clip, names) for clip in session.registration),
+            "levels": (),  # of all that a speaker said in the session, which may now be less
             "mix": None,
             "asked": None,
             "statistics": session_statistics(

@@ -8,30 +8,21 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Protocol
 
+from talkover.manifests.acoustic_rules import ACOUSTIC_RULES
 from talkover.manifests.canonical import json_sha256
+from talkover.manifests.faults import Fault, Rule
 from talkover.manifests.regions import gap_samples
 from talkover.manifests.schema import TIME_DIGITS, Session, Statistics, Supervision
 from talkover.manifests.statistics import session_statistics
 
+__all__ = ["RULES", "Fault", "Rule", "Timed"]
+
 FIGURE_TOLERANCE = 2e-6
 """Of statistics, which are rounded to six digits."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What a rule found: where, what was got, and what is right."""
-
-    field: str
-    value: object
-    message: str
-
-
-Rule = Callable[[Session], Iterator[Fault]]
 
 
 class Timed(Protocol):
@@ -252,20 +243,25 @@ def speakers_have_a_seat(session: Session) -> Iterator[Fault]:
 
 
 def stems_are_of_speakers(session: Session) -> Iterator[Fault]:
-    """A speaker's stem names a speaker of the session, and no two name one."""
+    """A speaker's stem names a speaker of the session, and no two of a target name one."""
     known = {s.speaker_local for s in session.supervisions}
-    seen: set[str] = set()
+    seen: set[tuple[str, str]] = set()
     for n, stem in enumerate(session.mix.stems if session.mix is not None else ()):
         name = stem.speaker_local
         if (stem.kind == "speaker") != (name is not None):
             yield Fault(
                 f"mix.stems[{n}].speaker_local", name, "belongs to stems of speakers, and only them"
             )
-        elif name is not None and (name not in known or name in seen):
+        elif name is not None and (name not in known or (stem.target, name) in seen):
+            left = sorted(known - {other for target, other in seen if target == stem.target})
+            yield Fault(f"mix.stems[{n}].speaker_local", name, f"must be one of {left}")
+        elif name is None and stem.target != "reverberant":
+            yield Fault(f"mix.stems[{n}].target", stem.target, "belongs to stems of speakers")
+        if (stem.early_seconds is not None) != (stem.target == "early"):
             yield Fault(
-                f"mix.stems[{n}].speaker_local", name, f"must be one of {sorted(known - seen)}"
+                f"mix.stems[{n}].early_seconds", stem.early_seconds, "belongs to target early"
             )
-        seen.add(name or "")
+        seen.add((stem.target, name or ""))
 
 
 def configuration_has_its_hash(session: Session) -> Iterator[Fault]:
@@ -337,6 +333,7 @@ RULES: dict[str, Rule] = {
     "configuration_hash": configuration_has_its_hash,
     "registration": registration_is_from_outside,
     "licences": licences_are_listed,
+    **ACOUSTIC_RULES,
 }
 
 

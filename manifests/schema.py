@@ -128,8 +128,10 @@ class Source(Contract):
     duration: Annotated[Seconds, Field(ge=0.0)]
     """Seconds of the utterance that were used, before any change of speed."""
     licence: str | None = None
+    attribution: str | None = None
+    """Whom the licence wants to be named, where it is known."""
     sha256: Sha256 | None = None
-    """Hash of the utterance's PCM as it was used (int16, session rate)."""
+    """Hash of the utterance's PCM as it was used (int16, session rate); of a sound's file."""
 
 
 class SupervisionExtras(Contract):
@@ -188,6 +190,12 @@ class SoundEvent(TimeSpan):
     kind: Literal["sound", "music", "noise"]
     label: str
     snr_db: Decibels | None = None
+    """As measured; None where nobody did."""
+    snr_db_asked: Decibels | None = None
+    snr_definition: str | None = None
+    """In words: which signals, frames and channel the ratio is of."""
+    positions_m: tuple[Metres, ...] | None = None
+    """Where in the room it came from: one place, or several at once."""
     source: Source | None = None
     claim: Claim | None = None
 
@@ -216,9 +224,13 @@ class Room(Contract):
     """The room of a session: a shoebox, a set of measured responses, or none (dry)."""
 
     kind: Literal["shoebox", "measured", "dry"]
+    provider: str | None = None
+    """What made the responses, such as ``shoebox``, ``images`` or ``pra_rays``."""
     id: str
     dimensions_m: Metres | None = None
     t60_asked: Seconds | None = None
+    t60_octaves: tuple[float, ...] | None = None
+    """Relative reverberation time of the octave bands from 125 Hz to 8 kHz, as asked."""
     t60_measured: Seconds | None = None
     """T30 fit of the first channel, median over seats, in seconds."""
     absorption: Ratio | None = None
@@ -232,6 +244,17 @@ class Microphones(Contract):
     pattern: str = "omnidirectional"
     devices: tuple[int, ...] | None = None
     """Device number of each channel; channels of a device share one clock."""
+    worn_by: tuple[str | None, ...] | None = None
+    """Local speaker who wears the microphone of each channel (headsets); None where nobody does."""
+
+
+class SeatWaypoint(Contract):
+    """Where a moving speaker is at one time; the way to the next is straight and even."""
+
+    start: Seconds
+    start_sample: Annotated[int, Field(ge=0)]
+    position_m: Metres
+    facing_deg: float
 
 
 class Seat(Contract):
@@ -241,6 +264,13 @@ class Seat(Contract):
     position_m: Metres | None = None
     azimuth_deg: float | None = None
     distance_m: float | None = None
+    facing_deg: float | None = None
+    """Where the mouth points to, degrees counter-clockwise from the room's first axis."""
+    directivity: str | None = None
+    """How the voice radiates: omni, cardioid or head."""
+    trajectory: tuple[SeatWaypoint, ...] = ()
+    """Of a speaker who moves; the other fields tell where the session begins."""
+    drr_db_asked: Decibels | None = None
     drr_db: Decibels | None = None
     """Direct-to-reverberant ratio of the first channel (direct: ± 2.5 ms), dB."""
     rir_id: str | None = None
@@ -257,6 +287,17 @@ class Scene(Contract):
     seats: tuple[Seat, ...]
 
 
+class SpeakerLevel(Contract):
+    """How loud one speaker was asked to be, and came out."""
+
+    speaker_local: Annotated[str, Field(pattern=r"^S[0-9]{2,}$")]
+    unit: Literal["dbfs", "lufs"]
+    asked: Decibels
+    measured: Decibels
+    definition: str
+    """In words: which signal the figure is of."""
+
+
 class Noise(Contract):
     """One noise of the session, and its level as asked and as measured."""
 
@@ -265,6 +306,8 @@ class Noise(Contract):
     sha256: Sha256 | None = None
     licence: str | None = None
     offset_samples: int = 0
+    position_m: Metres | None = None
+    """Where a point source is."""
     snr_db_asked: Decibels
     snr_db_measured: Decibels
     snr_definition: str
@@ -275,13 +318,27 @@ class ChannelEffect(Contract):
     """One step of the channel after the mix (telephone band, codec, clipping, …)."""
 
     name: str
+    device: int | None = None
+    """Device whose channels it is of; None: all."""
     parameters: dict[str, JsonValue] = Field(default_factory=dict)
+    seed: int | None = None
+    """Of what the effect draws by itself, such as which packets are lost."""
+    measured: dict[str, JsonValue] = Field(default_factory=dict)
+    """What came out, such as the number of clipped samples."""
 
 
 class Stem(Contract):
-    """One signal of the additive law, beside the mixture."""
+    """One signal beside the mixture: of the additive law, or a target."""
 
-    kind: Literal["speaker", "noise"]
+    kind: Literal["speaker", "noise", "music", "sound"]
+    """Stems of the last three hold all noises, all music and all sound events of the session."""
+    target: Literal["reverberant", "early", "direct", "dry"] = "reverberant"
+    """What of a speaker: all that is heard, which is the speaker's part of the additive law; its
+    first part alone (50 ms unless `early_seconds` says otherwise); the direct path; or the voice
+    itself, one channel without a room, in time with the labels. None of the last three is part of
+    the law."""
+    early_seconds: Annotated[float, Field(gt=0)] | None = None
+    """Seconds after the direct path, for ``early``."""
     speaker_local: str | None = None
     path: RelativePath
     sha256: Sha256
@@ -300,6 +357,10 @@ class Mix(Contract):
     """Largest |mixture - sum of stems| before the channel, full scale = 1."""
     pre_channel: RelativePath | None = None
     """The mixture before ``channel[]``, where there is a channel stage."""
+    channel_peak_dbfs: Decibels | None = None
+    """Peak after the channel, before it was held to 16 bit; None without a channel."""
+    channel_clipped_samples: Annotated[int, Field(ge=0)] | None = None
+    """Samples over full scale after the channel; None without one."""
 
 
 class Quantiles(Contract):
@@ -344,10 +405,14 @@ class Asked(Contract):
     """Name of the plug-in that chose what is said, such as ``book`` or ``script``."""
     unmatched_lines: tuple[str, ...] = ()
     """Lines of the script that no utterance was found for; they are not said."""
+    sound_events: int | None = None
+    """Number of events; some may have found no place between the turns."""
+    registration_clips: int | None = None
+    """Number of clips; some speakers may have too little speech outside the session."""
 
 
 class RegistrationClip(Contract):
-    """Clean speech of one speaker from outside the session, for enrolment."""
+    """Speech of one speaker from outside the session, for enrolment."""
 
     speaker: SafeId
     speaker_local: str | None = None
@@ -355,6 +420,10 @@ class RegistrationClip(Contract):
     path: RelativePath
     sha256: Sha256
     duration: Seconds
+    length: Annotated[Seconds, Field(gt=0.0)] | None = None
+    """Duration that was asked for, seconds."""
+    room: Room | None = None
+    """The other room that it is heard in; None for clean speech."""
     utterance_ids: tuple[str, ...]
     in_session: Literal[False] = False
 
@@ -390,6 +459,7 @@ class SessionExtras(Contract):
     audio: Audio
     events: tuple[SoundEvent, ...] = ()
     scene: Scene | None = None
+    levels: tuple[SpeakerLevel, ...] = ()
     noise: tuple[Noise, ...] = ()
     mix: Mix | None = None
     channel: tuple[ChannelEffect, ...] = ()

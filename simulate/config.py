@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from talkover.manifests.errors import ConfigurationError
 from talkover.simulate.turn_targets import MAX_SPEAKERS
@@ -162,31 +170,179 @@ class TextConfig(Section):
     dialogue: DialogueConfig = DialogueConfig()
 
 
+PositiveFactor = Annotated[float, Field(gt=0, le=4)]
+DEFAULT_T60_OCTAVES = (1.2, 1.1, 1.05, 1.0, 0.95, 0.8, 0.65)
+"""Rounded from a handful of published responses of furnished rooms: dull at the bottom, and walls
+and air that take the top."""
+
+
 class RoomConfig(Section):
     """Where the conversation takes place."""
 
-    kind: Literal["shoebox", "measured", "dry"] = "shoebox"
+    kind: str = "shoebox"
+    """Provider of the responses: shoebox (image sources, then a diffuse tail), images (all image
+    sources), pra_ism, pra_rays (pyroomacoustics), measured, dry, or one that is installed."""
     t60: Range = (0.2, 0.5)
-    """Seconds."""
+    """Seconds, of the whole band (T30)."""
+    t60_octaves: tuple[PositiveFactor, ...] = DEFAULT_T60_OCTAVES
+    """Relative reverberation time at 125, 250, 500, 1000, 2000, 4000 and 8000 Hz."""
+    drr_db: Range | None = None
+    """Direct-to-reverberant ratio of each seat at the first channel; None: what the room gives."""
+    bank: Annotated[int, Field(ge=1)] | None = None
+    """Number of rooms that all sessions share; None draws a new room for every session."""
     width: Range = (3.0, 7.0)
     """Metres; the longer side is drawn from `length`."""
     length: Range = (4.0, 9.0)
     height: Range = (2.5, 3.5)
     microphones: str = "single"
-    """A name of `talkover.simulate.rooms.MICROPHONES`, such as single, pair, linear4, circular8."""
+    """Devices joined by +: single, pair, linear4, circular8, … (@metres sets spacing or radius),
+    headsets, positions such as 0,0,0;0.1,0,0, or one YAML or JSON file of positions."""
     distance: Range = (0.5, 2.5)
-    """Metres from a seat to the middle of the microphones."""
+    """Metres from a seat to the middle of the first device."""
+    directivity: Literal["omni", "cardioid", "head"] = "head"
+    """How the mouths radiate; they face the first device, give or take."""
+    moving: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Probability that a speaker walks about."""
+    speed: Range = (0.2, 0.8)
+    """Metres a second of those who walk."""
     rirs: Path | None = None
     """Folder or manifest.csv of measured responses, for kind ``measured``."""
 
+    @field_validator("kind")
+    @classmethod
+    def _provider_is_known(cls, kind: str) -> str:
+        from talkover.simulate.providers import provider_names
 
-class NoiseConfig(Section):
-    """What is heard beside the speakers."""
+        if kind not in provider_names():
+            raise ValueError(f"must be one of {', '.join(provider_names())}")
+        return kind
 
-    kind: Literal["none", "ambient", "white", "pink", "speech_shaped"] = "speech_shaped"
+    @field_validator("microphones")
+    @classmethod
+    def _positions_are_read(cls, text: str) -> str:
+        """A file of positions becomes its positions: what counts is in the plan, not a path."""
+        from talkover.simulate.devices import LAYOUT_SUFFIXES, read_layout
+
+        return read_layout(Path(text)) if text.lower().endswith(LAYOUT_SUFFIXES) else text
+
+    @field_validator("t60_octaves")
+    @classmethod
+    def _every_octave_has_a_factor(cls, factors: tuple[float, ...]) -> tuple[float, ...]:
+        if len(factors) != len(DEFAULT_T60_OCTAVES):
+            raise ValueError(f"must have one factor for each of 7 octaves, got {len(factors)}")
+        return factors
+
+
+class NoiseLayerConfig(Section):
+    """One stationary noise."""
+
+    kind: Literal["none", "ambient", "point", "diffuse", "white", "pink", "speech_shaped"] = (
+        "speech_shaped"
+    )
+    """ambient: a clip, the same in all channels; point: a source in the room; diffuse: an isotropic
+    field, coherent between the microphones; the others: independent in each channel."""
     snr_db: Range = (10.0, 25.0)
+    spectrum: Literal["white", "pink", "speech_shaped", "clip"] = "speech_shaped"
+    """Of kinds point and diffuse; ``clip`` takes a clip of `NoiseConfig.path`, for point alone."""
+
+    @model_validator(mode="after")
+    def _a_field_is_synthetic(self) -> Self:
+        if self.kind == "diffuse" and self.spectrum == "clip":
+            raise ValueError("kind diffuse needs spectrum white, pink or speech_shaped, not clip")
+        return self
+
+    @property
+    def needs_clips(self) -> bool:
+        """Whether the noise is recorded."""
+        return self.kind == "ambient" or (self.kind == "point" and self.spectrum == "clip")
+
+
+class NoiseConfig(NoiseLayerConfig):
+    """What is heard beside the speakers all the time."""
+
     path: Path | None = None
-    """Folder or manifest.csv of clips, for kind ``ambient``."""
+    """Folder or manifest.csv of clips, for kind ``ambient`` and for spectrum ``clip``."""
+    also: tuple[NoiseLayerConfig, ...] = ()
+    """More noises at the same time, each with a ratio of its own."""
+
+    @property
+    def any_clips(self) -> bool:
+        """Whether one of the noises is recorded."""
+        return any(layer.needs_clips for layer in (self, *self.also))
+
+
+class SoundsConfig(Section):
+    """Labelled sound events on the timeline."""
+
+    path: Path | None = None
+    """Folder or manifest.csv of labelled clips; None: no events."""
+    per_minute: Range = (1.0, 4.0)
+    """Events a minute; drawn for each session, whose number of events is a Poisson draw."""
+    labels: tuple[str, ...] = ()
+    """Labels that are drawn from, all equally often; empty: all that there are."""
+    length: Range = (0.2, 5.0)
+    """Seconds of an event: runs of sound under the least are used only where a clip has no other,
+    those over a length drawn from this range are cut to it."""
+    snr_db: Range = (0.0, 15.0)
+    """Speech over the event."""
+    snr_by_label: dict[str, Range] = {}
+    """Ranges of their own for some labels."""
+    where: Literal["anywhere", "pauses"] = "anywhere"
+    """Let events sound while somebody speaks, or only where nobody does."""
+    placement: Literal["point", "spread"] = "point"
+    """One place in the room, or four at once."""
+
+    def __hash__(self) -> int:
+        """By content, as all sections."""
+        return hash(self.model_dump_json())
+
+
+class MusicConfig(Section):
+    """Music under the conversation."""
+
+    path: Path | None = None
+    """Folder or manifest.csv of pieces; None: no music."""
+    probability: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """That a session has music."""
+    labels: tuple[str, ...] = ()
+    """Labels that are drawn from; empty: all that there are."""
+    share: tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)]] = (
+        0.3,
+        1.0,
+    )
+    """Of the session that it lasts, in one stretch; shorter pieces are repeated."""
+    snr_db: Range = (5.0, 20.0)
+    """Speech over music."""
+    fade: Annotated[float, Field(ge=0, le=30)] = 1.0
+    """Seconds of its fades at both ends."""
+    placement: Literal["point", "spread"] = "point"
+    """One loudspeaker in the room, or four."""
+
+
+class ChannelStep(Section):
+    """One step of the channel after the mix."""
+
+    effect: str
+    """A name of `talkover.simulate.channel.effects.EFFECTS`, such as telephone, g711, opus."""
+    probability: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """That a device has it in a session."""
+    devices: Literal["all", "first", "others"] = "all"
+    together: bool = False
+    """Draw once for all devices, not once for each."""
+    parameters: dict[str, JsonValue] = {}
+    """Value of a parameter, [least, most], or a list of names of which one is drawn."""
+
+    def __hash__(self) -> int:
+        """By content, as all sections."""
+        return hash(self.model_dump_json())
+
+
+class ChannelConfig(Section):
+    """What happens to the mixture after the microphones, step by step."""
+
+    steps: tuple[ChannelStep, ...] = ()
+    responses: Path | None = None
+    """Folder or manifest.csv of measured microphones, for `response` of the effect microphone."""
 
 
 class LevelsConfig(Section):
@@ -194,6 +350,8 @@ class LevelsConfig(Section):
 
     speech_dbfs: Range = (-32.0, -22.0)
     """Active-speech level of each speaker's dry signal, dB re full scale (RMS)."""
+    speech_lufs: Range | None = None
+    """Loudness of all that a speaker says, joined (ITU-R BS.1770-4), in place of `speech_dbfs`."""
     jitter_db: Annotated[float, Field(ge=0)] = 1.0
     """Largest deviation of one utterance from its speaker's level."""
     peak_dbfs: Annotated[float, Field(le=0)] = -1.0
@@ -201,10 +359,24 @@ class LevelsConfig(Section):
 
 
 class RegistrationConfig(Section):
-    """Clean speech of each speaker from outside the session, for enrolment."""
+    """Speech of each speaker from outside the session, for enrolment."""
 
-    length: Range | None = (3.0, 6.0)
-    """Seconds of a clip; None writes none. A speaker with too little unused speech gets none."""
+    lengths: tuple[Annotated[float, Field(gt=0, le=600)], ...] = (5.0,)
+    """Seconds of each speaker's clips; an empty list writes none. A speaker with too little speech
+    outside the session has no clip of that length."""
+    room: Literal["dry", "other"] = "dry"
+    """Clean, or as heard in another room than the session's."""
+    rooms: Annotated[int, Field(ge=1, le=1000)] = 8
+    """Number of other rooms, shared by all sessions."""
+    distractors: Annotated[int, Field(ge=0, le=100)] = 0
+    """Speakers of the corpus who are not in the session and have clips, too."""
+    same_recording: bool = False
+    """Allow utterances from the source recordings that the session's own are from."""
+
+    @field_validator("lengths")
+    @classmethod
+    def _in_order(cls, lengths: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(sorted(set(lengths)))
 
 
 class SimulationConfig(Section):
@@ -219,6 +391,9 @@ class SimulationConfig(Section):
     noise: NoiseConfig = NoiseConfig()
     levels: LevelsConfig = LevelsConfig()
     registration: RegistrationConfig = RegistrationConfig()
+    sounds: SoundsConfig = SoundsConfig()
+    music: MusicConfig = MusicConfig()
+    channel: ChannelConfig = ChannelConfig()
 
     @model_validator(mode="after")
     def _shares_fit_the_speakers(self) -> Self:

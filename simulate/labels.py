@@ -1,12 +1,13 @@
 """Labels of a plan: who says what, when, at the first microphone. Needs no audio.
 
 The times of an utterance's words and speech are known on the utterance's own clock; a placement
-moves them to the session's clock, and the seat's direct-path delay to what the microphone hears.
+moves them to the session's clock, and the seat's direct-path delay to what the microphone hears;
+the delay of a speaker who walks is that of each time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,8 +22,9 @@ from talkover.manifests.schema import (
     Word,
     time_span,
 )
-from talkover.simulate.plan import Placement, PlannedSpeaker, SessionPlan
+from talkover.simulate.plan import Placement, PlannedSeat, PlannedSpeaker, SessionPlan
 from talkover.simulate.source_cache import CachedUtterance, SourceCache
+from talkover.simulate.trajectories import direct_delay_at
 
 LEVEL_DIGITS = 3
 """Digits after the point of a level or gain in dB."""
@@ -32,6 +34,8 @@ LEVEL_DIGITS = 3
 class _Part:
     """A stretch of one placement that becomes one supervision; samples of the session's clock."""
 
+    emitted: int
+    """When the mouth began; all else is as the microphone hears it."""
     start: int
     end: int
     regions: tuple[tuple[int, int], ...]
@@ -66,26 +70,24 @@ def supervisions_of(plan: SessionPlan, cache: SourceCache) -> tuple[Supervision,
     """
     rate = plan.sampling_rate
     join = round(PAUSE_JOIN * rate)
-    delay = {seat.speaker_local: seat.direct_delay_samples for seat in plan.room.seats}
+    delay = {seat.speaker_local: _delay(plan, seat) for seat in plan.room.seats}
     speakers = {speaker.speaker_local: speaker for speaker in plan.speakers}
     rows = []
     for saying in _sayings(plan.placements, cache):
         placement, utterance = saying[0], cache.utterance(saying[0].utterance)
-        heard = delay[placement.speaker_local]
+        arrival = delay[placement.speaker_local]
         for part in _joined(
             [
-                part
+                _heard(part, arrival)
                 for p in saying
-                for part in _parts(p, utterance, p.start_sample - p.source_start + heard, join)
+                for part in _parts(p, utterance, p.start_sample - p.source_start, join)
             ],
             join,
         ):
             rows.append((part.start, part.end, placement, utterance, part))
     rows.sort(key=lambda row: (row[0], row[1], row[2].speaker_local))
     return tuple(
-        _supervision(
-            plan, f"{plan.session_id}-{n:05d}", placement, utterance, part, speakers, delay, rate
-        )
+        _supervision(plan, f"{plan.session_id}-{n:05d}", placement, utterance, part, speakers, rate)
         for n, (_, _, placement, utterance, part) in enumerate(rows)
     )
 
@@ -106,7 +108,8 @@ def _joined(parts: list[_Part], join: int) -> list[_Part]:
         return parts
     apart = np.array([region for part in parts for region in part.regions], dtype=np.int64)
     regions = tuple((int(a), int(b)) for a, b in join_spans(apart, join))
-    return [_Part(parts[0].start, parts[-1].end, regions, None, parts[0].text)]
+    first, last = parts[0], parts[-1]
+    return [_Part(first.emitted, first.start, last.end, regions, None, first.text)]
 
 
 def active_intervals(supervisions: Sequence[Supervision]) -> NDArray[np.int64]:
@@ -136,7 +139,7 @@ def _parts(placement: Placement, utterance: CachedUtterance, shift: int, join: i
             if b > first and a < end
         )
         text = utterance.text if placement.whole else None
-        return [_Part(regions[0][0], regions[-1][1], regions, None, text)]
+        return [_Part(regions[0][0], regions[0][0], regions[-1][1], regions, None, text)]
     tokens = _tokens(utterance)
     groups: list[list[tuple[str, str, int, int]]] = []
     for (symbol, start, length), token in zip(utterance.words, tokens, strict=True):
@@ -153,8 +156,33 @@ def _parts(placement: Placement, utterance: CachedUtterance, shift: int, join: i
         text = " ".join(token for _, token, _, _ in group)
         if placement.whole and len(group) == len(utterance.words) and utterance.text is not None:
             text = utterance.text  # as written, where nothing was left out
-        parts.append(_Part(start, stop, ((start, stop),), words, text))
+        parts.append(_Part(start, start, stop, ((start, stop),), words, text))
     return parts
+
+
+def _delay(plan: SessionPlan, seat: PlannedSeat) -> Callable[[int], int]:
+    """Samples from emission at a session sample to the direct path at the first channel."""
+    if not seat.trajectory or not plan.room.microphone_positions_m:
+        return lambda sample: seat.direct_delay_samples
+    first = plan.room.microphone_positions_m[0]
+    return lambda sample: direct_delay_at(seat, first, plan.sampling_rate, sample)
+
+
+def _heard(part: _Part, delay: Callable[[int], int]) -> _Part:
+    """A stretch of emission as the first microphone hears it."""
+
+    def at(sample: int) -> int:
+        return sample + delay(sample)
+
+    words = part.words
+    return _Part(
+        emitted=part.emitted,
+        start=at(part.start),
+        end=at(part.end),
+        regions=tuple((at(a), at(b)) for a, b in part.regions),
+        words=words and tuple((s, at(a), at(a + n) - at(a)) for s, a, n in words),
+        text=part.text,
+    )
 
 
 def _tokens(utterance: CachedUtterance) -> list[str]:
@@ -183,11 +211,10 @@ def _supervision(
     utterance: CachedUtterance,
     part: _Part,
     speakers: dict[str, PlannedSpeaker],
-    delay: dict[str, int],
     rate: int,
 ) -> Supervision:
     speaker = speakers[placement.speaker_local]
-    emitted = part.start - delay[placement.speaker_local] - placement.start_sample
+    emitted = part.emitted - placement.start_sample
     words = None if part.words is None else tuple(_word(s, a, n, rate) for s, a, n in part.words)
     span = time_span(part.start, part.end - part.start, rate)
     regions: tuple[TimeSpan, ...] = tuple(time_span(a, b - a, rate) for a, b in part.regions)

@@ -6,6 +6,7 @@ Full scale is 1.0. A level is the RMS in dB re full scale, so a full-scale sine 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 
 import numpy as np
@@ -25,6 +26,9 @@ LEVEL_DIGITS = 3
 
 LARGEST_PCM16 = 32767 / 32768
 """Largest value that 16 bit can hold; a peak of 1.0 would be clipped by one step."""
+
+SILENT_POWER = 1e-10
+"""Mean square at or below this is silence: -100 dBFS, below the rounding of 16 bit."""
 
 SILENT_DBFS = -200.0
 """Reported for a level of zero power, since the contract has no infinity."""
@@ -100,27 +104,28 @@ class ActivePower:
 
     def __init__(self, frames: NDArray[np.int64]) -> None:
         """Begin at sample 0."""
-        self._frames = frames
-        self._ends = frames[:, 1]
+        self._frames: list[list[int]] = frames.tolist()
+        self._ends = [end for _, end in self._frames]
         self._position = 0
         self._energy = 0.0
 
     def add(self, block: NDArray[np.float32]) -> None:
         """Count the next samples of the signal, shape ``[T]``."""
         start, end = self._position, self._position + len(block)
-        row = int(np.searchsorted(self._ends, start, side="right"))
-        while row < len(self._frames) and self._frames[row, 0] < end:
-            first = max(int(self._frames[row, 0]), start) - start
-            last = min(int(self._frames[row, 1]), end) - start
-            # Not a dot product: the sum of BLAS depends on its number of threads.
-            self._energy += float(np.square(block[first:last], dtype=np.float64).sum())
-            row += 1
+        for begin, stop in self._frames[bisect_right(self._ends, start) :]:
+            if begin >= end:
+                break
+            first, last = max(begin, start) - start, min(stop, end) - start
+            # Not a dot product: the sum of BLAS depends on its number of threads. In single
+            # precision the sum of a block is right to 1e-6, a hundredth of a thousandth of a dB.
+            part = block[first:last]
+            self._energy += float(np.einsum("i,i->", part, part))
         self._position = end
 
     @property
     def num_samples(self) -> int:
         """Samples in all stretches."""
-        return int((self._frames[:, 1] - self._frames[:, 0]).sum())
+        return sum(stop - begin for begin, stop in self._frames)
 
     @property
     def power(self) -> float:

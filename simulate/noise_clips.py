@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from talkover.manifests.audio import read_audio
 from talkover.manifests.errors import AudioError, ConfigurationError, ManifestError
-from talkover.manifests.markers import file_sha256
+from talkover.manifests.markers import atomic_path, file_sha256
 
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3"})
 NOT_AMBIENT = frozenset({"music", "speech"})
@@ -59,10 +60,18 @@ class NoiseCollection:
     """By id, in order of their ids."""
     rejected: tuple[tuple[str, str], ...]
     """(file, reason) of what could not be used."""
+    kept: Path | None = None
+    """Folder of decoded loops."""
 
     @classmethod
-    def open(cls, path: Path, sampling_rate: int) -> NoiseCollection:
+    def open(cls, path: Path, sampling_rate: int, *, kept: Path | None = None) -> NoiseCollection:
         """Read a ``manifest.csv`` (columns clip_id, file, optional label, kind, licence) or a tree.
+
+        Args:
+            path: The manifest or the folder.
+            sampling_rate: Hz.
+            kept: Folder where decoded loops are kept, so that they are decoded once for all
+                processes and mapped into memory; None decodes in each.
 
         Raises:
             ManifestError: If the manifest lacks a column, or two rows have one id.
@@ -76,8 +85,8 @@ class NoiseCollection:
             if clip_id in clips:
                 raise ManifestError(f"two noises have the id {clip_id!r}", path=path)
             try:
-                loop_samples = len(_loop(file, sampling_rate))
-                digest = file_sha256(file)
+                digest = file_sha256(file) if file.is_file() else ""
+                loop_samples = len(_kept_loop(file, digest, sampling_rate, kept))
             except AudioError as error:
                 rejected.append((row["file"], error.reason))
                 continue
@@ -94,7 +103,9 @@ class NoiseCollection:
                 kind=row.get("kind") or None,
                 licence=row.get("licence") or None,
             )
-        collection = cls(sampling_rate=sampling_rate, clips=clips, rejected=tuple(rejected))
+        collection = cls(
+            sampling_rate=sampling_rate, clips=clips, rejected=tuple(rejected), kept=kept
+        )
         if not collection.ambient:
             reasons = "; ".join(f"{file}: {reason}" for file, reason in rejected[:3])
             raise ConfigurationError(f"{path}: no usable noise{': ' if reasons else ''}{reasons}")
@@ -129,7 +140,23 @@ class NoiseCollection:
 
     def loop(self, clip: NoiseClip) -> NDArray[np.float32]:
         """The clip as a loop without a seam, mono, shape ``[loop_samples]``; read-only."""
-        return _loop(clip.path, self.sampling_rate)
+        return _kept_loop(clip.path, clip.sha256, self.sampling_rate, self.kept)
+
+
+def _kept_loop(
+    path: Path, sha256: str, sampling_rate: int, kept: Path | None
+) -> NDArray[np.float32]:
+    """The loop of a file, from the folder of decoded loops where it is there already."""
+    if kept is None:
+        return _loop(path, sampling_rate)
+    file = kept / f"{sha256}-{sampling_rate}.npy"
+    with suppress(OSError, ValueError):  # not there yet, or not whole: decode
+        mapped: NDArray[np.float32] = np.load(file, mmap_mode="r")
+        return mapped
+    loop = _loop(path, sampling_rate)
+    with atomic_path(file) as temporary, temporary.open("wb") as stream:
+        np.save(stream, loop)
+    return loop
 
 
 @lru_cache(maxsize=DECODED_CLIPS)

@@ -6,18 +6,19 @@ the rooms does not change who speaks, and session 17 is the same whether or not 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from talkover.manifests.errors import InfeasibleTarget
-from talkover.manifests.schema import Asked
+from talkover.manifests.schema import Asked, Metres
 from talkover.manifests.seeds import content_id, generator
+from talkover.simulate.channel.microphones import MicrophoneResponses
 from talkover.simulate.config import SimulationConfig
 from talkover.simulate.conversation import (
     Cast,
@@ -31,19 +32,24 @@ from talkover.simulate.conversation import (
 from talkover.simulate.floor_conversation import targets_of
 from talkover.simulate.lengths import SessionLengths
 from talkover.simulate.levels import mean_level_dbfs
+from talkover.simulate.materials import Materials
 from talkover.simulate.noise import NoiseCollection, draw_noise
 from talkover.simulate.plan import (
     Placement,
-    PlannedRegistration,
+    PlannedSeat,
     PlannedSpeaker,
-    RoomPlan,
     SessionPlan,
 )
 from talkover.simulate.plan_check import PlanCheck
 from talkover.simulate.responses import ResponseSet
-from talkover.simulate.rooms import draw_room
+from talkover.simulate.room_bank import RoomBank
+from talkover.simulate.rooms import draw_room, room_generator
+from talkover.simulate.sound_clips import Sounds
 from talkover.simulate.source_cache import SourceCache
+from talkover.simulate.speech_levels import loudness_gain_db
+from talkover.simulate.surroundings import check_surroundings, surround
 from talkover.simulate.text_order import Casting, TextOrder, open_text_order
+from talkover.simulate.trajectories import direct_delay_at, largest_delay
 from talkover.simulate.turn_targets import Targets
 
 ATTEMPTS = 5
@@ -63,6 +69,9 @@ class Planner:
         seed: Root seed.
         noises: Clips for ambient noise, or None.
         rirs: Measured responses, or None.
+        sounds: Clips for sound events and music, or None.
+        microphones: Measured microphones for the channel, or None.
+        bank: Where responses of shared rooms are kept, or None.
     """
 
     config: SimulationConfig
@@ -72,6 +81,20 @@ class Planner:
     seed: int
     noises: NoiseCollection | None = None
     rirs: ResponseSet | None = None
+    bank: RoomBank | None = None
+    sounds: Sounds | None = None
+    microphones: MicrophoneResponses | None = None
+
+    @property
+    def materials(self) -> Materials:
+        """What its plans are rendered from, beside the corpus."""
+        return Materials(
+            noises=self.noises,
+            sounds=self.sounds,
+            rirs=self.rirs,
+            bank=self.bank,
+            microphones=self.microphones,
+        )
 
     def check(self) -> None:
         """Refuse what no session of this corpus can meet.
@@ -95,6 +118,9 @@ class Planner:
         counts = range(asked[0], asked[1] + 1) if asked is not None else (least,)
         for count in (scripted,) if scripted else counts:
             self.turn_taking.check(self.config, self._targets(count), self.cache)
+        check_surroundings(
+            self.config, sounds=self.sounds, microphones=self.microphones, rirs=self.rirs
+        )
 
     @cached_property
     def casting(self) -> Casting:
@@ -204,16 +230,21 @@ class Planner:
         room = draw_room(
             self.config.room,
             [str(k) for k in range(len(people))],
-            generator(self.seed, index, "room"),
+            room_generator(self.config.room, self.seed, index, len(people)),
             sampling_rate=rate,
             rirs=self.rirs,
+            seconds=size.length or _last_sample(conversation.units) / rate,
+            walks=generator(self.seed, index, "walks"),
         )
-        delays = {int(seat.speaker_local): seat.direct_delay_samples for seat in room.seats}
-        units = _within_concurrency(conversation.units, delays, self.config.turns.max_concurrent)
-        local = _local_names(units, room)
+        first = room.microphone_positions_m[0] if room.microphone_positions_m else None
+        arrival = partial(_arrival, {int(s.speaker_local): s for s in room.seats}, first, rate)
+        units = _within_concurrency(
+            conversation.units, arrival, self.config.turns.max_concurrent
+        )
+        local = _local_names(units, arrival)
         gains = self._gains(index, units, len(people))
-        end = max(unit.start + unit.slice.speech_samples for unit in units)
-        most_delay = max(seat.direct_delay_samples for seat in room.seats)
+        end = _last_sample(units)
+        most_delay = max(largest_delay(seat, first, rate) for seat in room.seats)
         lead_out = self._silence(index, "lead_out")
         placements = [
             self._placement(unit, local[unit.speaker], gain)
@@ -222,7 +253,7 @@ class Planner:
         order = sorted(range(len(people)), key=lambda k: local[k])
         speakers = tuple(self._speaker(index, k, int(people[k]), pools[k], local[k]) for k in order)
         seats = {seat.speaker_local: seat for seat in room.seats}
-        return SessionPlan(
+        plan = SessionPlan(
             session_id=f"s{index:06d}-"
             + content_id(
                 self.configuration_hash,
@@ -249,13 +280,18 @@ class Planner:
                 }
             ),
             noise=draw_noise(
-                self.config.noise, generator(self.seed, index, "noise"), self.noises, rate
+                self.config.noise, generator(self.seed, index, "noise"), self.noises, rate, room
             ),
             peak_dbfs=self.config.levels.peak_dbfs,
             asked=self._asked(conversation, cast, size, local),
-            registration=self._registration(
-                index, units, [self._same_language(pool) for pool in pools], local
-            ),
+        )
+        return surround(
+            plan,
+            self.config,
+            cache=self.cache,
+            sounds=self.sounds,
+            microphones=self.microphones,
+            rirs=self.rirs,
         )
 
     def _asked(
@@ -307,75 +343,62 @@ class Planner:
         jitter = rng.uniform(-1, 1, size=len(units)) * self.config.levels.jitter_db
         levels = [self.cache.utterance(unit.slice.utterance).level_dbfs for unit in units]
         gains = []
+        lufs = self.config.levels.speech_lufs
         for k in range(count):
             own = [n for n, unit in enumerate(units) if unit.speaker == k]
             mean = mean_level_dbfs(
                 [levels[n] for n in own], [units[n].slice.speech_samples for n in own]
             )
-            gains.append(self._level(index, k) - mean)
+            if lufs is None:
+                gains.append(self._level(index, k) - mean)
+                continue
+            slices = [units[n].slice for n in own]
+            gains.append(
+                loudness_gain_db(
+                    self.cache,
+                    [(s.utterance, s.source_start, s.num_samples) for s in slices],
+                    relative_db=[float(jitter[n]) for n in own],
+                    level_dbfs=mean,
+                    asked_lufs=self._level(index, k),
+                    sampling_rate=self.config.sampling_rate,
+                )
+            )
         return [
             round(gains[unit.speaker] + float(j), GAIN_DIGITS)
             for unit, j in zip(units, jitter, strict=True)
         ]
 
     def _level(self, index: int, k: int) -> float:
+        """Asked level of a speaker: dBFS, or LUFS where that is asked for."""
         rng = generator(self.seed, index, f"level/{k}")
-        return float(rng.uniform(*self.config.levels.speech_dbfs))
+        levels = self.config.levels
+        return float(rng.uniform(*(levels.speech_lufs or levels.speech_dbfs)))
 
     def _speaker(
         self, index: int, k: int, person: int, pool: NDArray[np.int64], name: str
     ) -> PlannedSpeaker:
         some = self.cache.utterance(int(pool[0]))
+        is_loudness = self.config.levels.speech_lufs is not None
+        level = round(self._level(index, k), GAIN_DIGITS)
         return PlannedSpeaker(
             speaker=self.cache.speakers[person],
             speaker_local=name,
             language=some.language,
             gender=some.gender,
-            level_dbfs=round(self._level(index, k), GAIN_DIGITS),
+            level_dbfs=None if is_loudness else level,
+            loudness_lufs=level if is_loudness else None,
         )
 
-    def _same_language(self, pool: NDArray[np.int64]) -> NDArray[np.int64]:
-        """All utterances of a pool's speaker in its language, whatever text the session follows."""
-        if self.config.session.language_mix:
-            return self.cache.utterances_of(int(self.cache.speaker_no[pool[0]]))
-        return self.casting.pool(
-            int(self.cache.speaker_no[pool[0]]), int(self.cache.language_no[pool[0]])
-        )
 
-    def _registration(
-        self,
-        index: int,
-        units: Sequence[SaidUnit],
-        pools: Sequence[NDArray[np.int64]],
-        local: Sequence[str],
-    ) -> tuple[PlannedRegistration, ...]:
-        """Utterances for a clip of each speaker, none of them heard in the session."""
-        asked = self.config.registration
-        if asked.length is None:
-            return ()
-        said = {unit.slice.utterance for unit in units}
-        rows = []
-        for k, name in enumerate(local):
-            rng = generator(self.seed, index, f"registration/{k}")
-            wanted = float(rng.uniform(*asked.length))
-            chosen: list[int] = []
-            have = 0.0
-            for number in rng.permutation([n for n in pools[k].tolist() if n not in said]):
-                if have >= wanted:
-                    break
-                chosen.append(int(number))
-                have += float(self.cache.speech_duration[number])
-            if have >= asked.length[0]:
-                rows.append(
-                    PlannedRegistration(
-                        speaker_local=name, utterances=tuple(chosen), length=round(wanted, 4)
-                    )
-                )
-        return tuple(sorted(rows, key=lambda row: row.speaker_local))
+def _arrival(
+    seats: Mapping[int, PlannedSeat], microphone: Metres | None, rate: int, unit: SaidUnit
+) -> int:
+    """Samples from the emission of a unit to its direct path at the first channel."""
+    return direct_delay_at(seats[unit.speaker], microphone, rate, unit.start)
 
 
 def _within_concurrency(
-    units: Sequence[SaidUnit], delays: dict[int, int], most: int
+    units: Sequence[SaidUnit], arrival: Callable[[SaidUnit], int], most: int
 ) -> list[SaidUnit]:
     """Units such that no more than `most` are heard at once.
 
@@ -386,7 +409,7 @@ def _within_concurrency(
     ends: list[tuple[int, int]] = []  # (end as heard, speaker)
     result = []
     for unit in sorted(units, key=lambda u: u.start):
-        delay = delays[unit.speaker]
+        delay = arrival(replace(unit, start=unit.start + shift))
         start = unit.start + shift + delay
         ends = [(end, who) for end, who in ends if end > start]
         active = sorted((end for end, who in ends if who != unit.speaker), reverse=True)
@@ -398,15 +421,19 @@ def _within_concurrency(
     return result
 
 
-def _local_names(units: Sequence[SaidUnit], room: RoomPlan) -> list[str]:
+def _local_names(units: Sequence[SaidUnit], arrival: Callable[[SaidUnit], int]) -> list[str]:
     """S01, S02, … in the order in which the speakers are first heard at the first microphone."""
-    delay = {int(seat.speaker_local): seat.direct_delay_samples for seat in room.seats}
     heard: dict[int, int] = {}
     for unit in units:
-        time = unit.start + delay[unit.speaker]
+        time = unit.start + arrival(unit)
         heard[unit.speaker] = min(heard.get(unit.speaker, time), time)
     order = sorted(heard, key=lambda k: (heard[k], k))
     return [f"S{order.index(k) + 1:02d}" for k in range(len(order))]
+
+
+def _last_sample(units: Sequence[SaidUnit]) -> int:
+    """First sample after all speech, at the mouths."""
+    return max(unit.start + unit.slice.speech_samples for unit in units)
 
 
 def _rounded(value: float | None) -> float | None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from talkover.manifests.markers import atomic_path
+from talkover.simulate.report_acoustics import acoustic_plots, acoustic_tables
+from talkover.simulate.report_html import counts as _counts
+from talkover.simulate.report_html import histogram as _histogram
+from talkover.simulate.report_html import table as _table
 from talkover.simulate.summary import Figure, Summary
-
-WIDTH, HEIGHT, BARS = 320, 120, 24
-"""Pixels of a histogram, and its number of bars."""
 
 STYLE = """
 body{font:15px/1.45 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#222}
@@ -38,17 +38,11 @@ def write_report(path: Path, summary: Summary) -> None:
 
 def report_html(summary: Summary) -> str:
     """The report as one self-contained page; needs no network and no script."""
-    t60_error = [100 * (got / asked - 1) for asked, got in summary.t60 if asked > 0]
     plots = [
         _histogram("overlap, % of speech, one value a session", [100 * v for v in summary.overlap]),
         _histogram("silence, % of time, one value a session", [100 * v for v in summary.silence]),
-        _histogram("T60 measured − asked, %", t60_error),
-        _histogram("direct-to-reverberant ratio, dB, one value a seat", summary.drr_db),
-        _histogram("peak of the mixture, dBFS", summary.peak_dbfs),
+        *acoustic_plots(summary),
     ]
-    for figure in summary.figures:
-        if figure.name == "snr":
-            plots.append(_histogram("SNR measured, dB", figure.got))
     totals = {
         "sessions": f"{summary.sessions:,}",
         "hours": f"{summary.hours:.2f}",
@@ -72,6 +66,7 @@ def report_html(summary: Summary) -> str:
             '<div class="plots">',
             *plots,
             "</div>",
+            *acoustic_tables(summary.acoustics),
             _counts("Speakers in a session", "speakers", "sessions", summary.speakers_per_session),
             _counts(
                 "Reuse of utterances", "sessions that use it", "utterances", summary.utterance_uses
@@ -83,20 +78,6 @@ def report_html(summary: Summary) -> str:
             "",
         ]
     )
-
-
-def _table(title: str, head: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
-    cells = "".join(f"<th>{escape(name)}</th>" for name in head)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows
-    )
-    return f"<h2>{escape(title)}</h2><table><tr>{cells}</tr>{body}</table>"
-
-
-def _counts(title: str, key: str, value: str, counts: Mapping[Any, int]) -> str:
-    if not counts:
-        return f"<h2>{escape(title)}</h2><p>none</p>"
-    return _table(title, (key, value), [(k, f"{v:,}") for k, v in counts.items()])
 
 
 def _lines(title: str, lines: Sequence[str]) -> str:
@@ -112,8 +93,9 @@ def _script(summary: Summary) -> str:
     if not said and not unmatched:
         return ""
     counts = {"utterances said": f"{said:,}", "lines without an utterance": f"{unmatched:,}"}
-    table = _table("Script", ("what", "number"), counts.items())
-    return table + _lines("Lines that were not said, the first of them", summary.unmatched_lines)
+    return _table("Script", ("what", "number"), counts.items()) + _lines(
+        "Lines that were not said, the first of them", summary.unmatched_lines
+    )
 
 
 def _targets(figures: Sequence[Figure]) -> str:
@@ -134,24 +116,3 @@ def _targets(figures: Sequence[Figure]) -> str:
     names = ("target", "asked (mean)", "got (mean)", "deviation", "")
     head = "".join(f"<th>{name}</th>" for name in names)
     return f"<h2>Targets</h2><table><tr>{head}</tr>{''.join(rows)}</table>"
-
-
-def _histogram(caption: str, values: Sequence[float]) -> str:
-    """An SVG of bars, or a line that says there is nothing to draw."""
-    if not len(values):
-        return f"<figure><figcaption>{escape(caption)}: no values</figcaption></figure>"
-    low, high = float(np.min(values)), float(np.max(values))
-    if high - low < 1e-9:
-        low, high = low - 0.5, high + 0.5
-    counts, _ = np.histogram(values, bins=BARS, range=(low, high))
-    step = WIDTH / BARS
-    bars = "".join(
-        f'<rect x="{n * step:.1f}" y="{HEIGHT * (1 - c / counts.max()):.1f}" '
-        f'width="{step - 1:.1f}" height="{HEIGHT * c / counts.max():.1f}" fill="#3b6ea5"/>'
-        for n, c in enumerate(counts)
-    )
-    return (
-        f'<figure><svg width="{WIDTH}" height="{HEIGHT}" role="img">{bars}</svg>'
-        f"<figcaption>{escape(caption)}: {low:.2f} to {high:.2f}, "
-        f"median {np.median(values):.2f}, {len(values):,} values</figcaption></figure>"
-    )

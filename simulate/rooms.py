@@ -8,118 +8,79 @@ is the id of a response.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from talkover.manifests.errors import ConfigurationError
 from talkover.manifests.schema import Metres
+from talkover.manifests.seeds import SESSION_OF_CORPUS, generator
 from talkover.simulate.config import RoomConfig
-from talkover.simulate.plan import SPEED_OF_SOUND, PlannedSeat, RoomPlan
+from talkover.simulate.devices import (
+    MICROPHONES,
+    Placed,
+    Points,
+    device_numbers,
+    microphone_offsets,
+    parse_devices,
+)
+from talkover.simulate.plan import PlannedSeat, RoomPlan
+from talkover.simulate.providers import make_provider
 from talkover.simulate.responses import ResponseSet, shortest_t60
+from talkover.simulate.seats import (
+    ANGLE_DIGITS,
+    MICROPHONE_CLEARANCE,
+    POSITION_DIGITS,
+    SEAT_SEPARATION,
+    find_seat,
+    rounded_point,
+)
+from talkover.simulate.trajectories import direct_delay
+from talkover.simulate.walks import with_walks
 
-POSITION_DIGITS = 4
-"""Digits after the point of a position in metres: a tenth of a millimetre."""
+__all__ = [
+    "MICROPHONES",
+    "SEAT_SEPARATION",
+    "direct_delay",
+    "draw_room",
+    "microphone_offsets",
+    "room_generator",
+]
 
-WALL_MARGIN = 0.5
-"""Metres from a seat to the nearest wall, in rooms that are wide enough."""
-WALL_MARGIN_SHARE = 0.15
-"""Largest margin as a share of the shorter side, so that small rooms keep a middle."""
-SEAT_SEPARATION = 0.4
-"""Metres between two mouths where the room has the space: people who sit shoulder to shoulder."""
-MICROPHONE_CLEARANCE = 0.05
-"""Metres between a mouth or a wall and the nearest microphone."""
-SPEAKING_HEIGHT = (1.1, 1.7)
-"""Metres above the floor: seated to standing mouths."""
 TABLE_HEIGHT = (0.7, 1.0)
 """Metres above the floor of the middle of the microphones."""
 MIDDLE = (0.35, 0.65)
 """Where the middle of the microphones may be, as a share of either side."""
-STEEPEST = 0.7
-"""Largest height of a mouth over the microphones as a share of its distance (about 45°)."""
-
 ROOM_ATTEMPTS = 100
 """Draws of a whole room before the ranges are called impossible."""
-SEAT_ATTEMPTS = 200
-"""Draws of one seat before the best one so far is taken."""
+DEVICE_ATTEMPTS = 50
+"""Draws of a further device's place before the farthest one is taken."""
+DEVICE_SEPARATION = 1.0
+"""Metres between the middles of two devices where the room has the space."""
 
-Points = NDArray[np.float64]  # [N, 3], metres
+FACING_SPREAD_DEG = 20.0
+"""Standard deviation of where people look around the first device."""
+HEADSET_METRES = (0.02, 0.05)
+"""From the mouth to the microphone of a headset…"""
+HEADSET_AZIMUTH_DEG, HEADSET_DOWN_DEG = 50.0, 20.0
+"""…which is at the corner of the mouth, to the left or the right."""
 
-
-@dataclass(frozen=True, slots=True)
-class Geometry:
-    """A layout of microphones around their middle."""
-
-    count: int
-    spacing: float
-    """Metres between neighbours of a line; radius of a circle."""
-    layout: Callable[[int, float], Points]
-
-    def offsets(self, spacing: float | None = None) -> Points:
-        """Positions around the middle in metres, shape ``[C, 3]``."""
-        return self.layout(self.count, self.spacing if spacing is None else spacing)
+NOWHERE: Points = np.zeros((0, 3))
 
 
-def _line(count: int, spacing: float) -> Points:
-    offsets = np.zeros((count, 3))
-    offsets[:, 0] = (np.arange(count) - (count - 1) / 2) * spacing
-    return offsets
-
-
-def _circle(count: int, radius: float) -> Points:
-    angles = 2 * np.pi * np.arange(count) / count
-    return np.stack([radius * np.cos(angles), radius * np.sin(angles), np.zeros(count)], axis=1)
-
-
-MICROPHONES: Mapping[str, Geometry] = {
-    "single": Geometry(1, 0.0, _line),
-    "pair": Geometry(2, 0.17, _line),  # about the width of a head
-    "linear4": Geometry(4, 0.05, _line),  # half a wavelength at 3.4 kHz
-    "linear8": Geometry(8, 0.05, _line),
-    "circular4": Geometry(4, 0.05, _circle),
-    "circular8": Geometry(8, 0.1, _circle),  # the table array of AMI: eight on a radius of 10 cm
-}
-"""Arrays by name; ``name@spacing`` sets the spacing or radius in metres."""
-
-
-def microphone_offsets(text: str) -> Points:
-    """Positions around the middle of an array in metres, shape ``[C, 3]``.
+def room_generator(config: RoomConfig, seed: int, index: int, count: int) -> np.random.Generator:
+    """The generator of a session's room: its own, or with `RoomConfig.bank` that of a shared room.
 
     Args:
-        text: A name of `MICROPHONES`, such as ``circular8``; a name with its spacing or radius in
-            metres, such as ``linear4@0.08``; or positions, such as ``0,0,0;0.1,0,0``.
-
-    Raises:
-        ConfigurationError: If the text is none of these.
-
-    >>> microphone_offsets("pair@0.2").tolist()
-    [[-0.1, 0.0, 0.0], [0.1, 0.0, 0.0]]
+        config: What is asked.
+        seed: Root seed.
+        index: Of the session.
+        count: Speakers; rooms are shared among sessions of one count.
     """
-    name, at, spacing = text.partition("@")
-    if name in MICROPHONES:
-        try:
-            metres = float(spacing) if at else None
-        except ValueError:
-            metres = math.nan
-        if metres is None or 0 < metres < math.inf:
-            return MICROPHONES[name].offsets(metres)
-        raise ConfigurationError(
-            f"room.microphones: {text!r}: the spacing must be metres above 0, such as {name}@0.05"
-        )
-    try:
-        offsets = np.array(
-            [[float(part) for part in point.split(",")] for point in text.split(";")]
-        )
-    except ValueError:
-        offsets = np.zeros((0, 0))
-    if offsets.ndim != 2 or offsets.shape[1] != 3 or not np.isfinite(offsets).all():
-        raise ConfigurationError(
-            f"room.microphones: {text!r} is neither a known array ({', '.join(MICROPHONES)}, each "
-            "with @metres for its spacing) nor positions such as 0,0,0;0.1,0,0"
-        )
-    return offsets
+    own = generator(seed, index, "room")
+    if config.bank is None:
+        return own
+    return generator(seed, SESSION_OF_CORPUS, f"room/{count}/{int(own.integers(config.bank))}")
 
 
 def draw_room(
@@ -129,6 +90,8 @@ def draw_room(
     *,
     sampling_rate: int,
     rirs: ResponseSet | None = None,
+    seconds: float = 0.0,
+    walks: np.random.Generator | None = None,
 ) -> RoomPlan:
     """A room with a seat for each speaker.
 
@@ -138,6 +101,8 @@ def draw_room(
         rng: Generator of this decision.
         sampling_rate: Clock of the seats' delays.
         rirs: The measured responses, for kind ``measured``.
+        seconds: Length of the session, in which speakers may walk.
+        walks: Generator of who walks when and where; default ``rng``.
 
     Raises:
         ConfigurationError: If no room of these ranges can hold the seats or have the reverberation
@@ -145,30 +110,40 @@ def draw_room(
     """
     if not speakers:
         raise ValueError("a room needs at least one speaker")
-    if config.kind == "dry":
+    geometry = make_provider(config.kind).geometry
+    if geometry != "shoebox" and config.moving:
+        raise ConfigurationError(
+            f"room.moving needs a room with walls, such as shoebox: room.kind is {config.kind}"
+        )
+    if geometry == "dry":
         seats = tuple(PlannedSeat(speaker_local=local) for local in speakers)
-        return RoomPlan(kind="dry", seats=seats)
-    if config.kind == "measured":
-        return _measured_room(speakers, rng, sampling_rate, rirs)
-    offsets = microphone_offsets(config.microphones)
+        return RoomPlan(kind=config.kind, seats=seats)
+    if geometry == "measured":
+        return _measured_room(config, speakers, rng, sampling_rate, rirs)
+    parts = parse_devices(config.microphones)
+    if config.moving and any(part.is_worn for part in parts):
+        raise ConfigurationError(
+            "room.moving: microphones that are worn would have to move too: ask for room.moving=0 "
+            "or for room.microphones without headsets"
+        )
     reason = ""
     for _ in range(ROOM_ATTEMPTS):
-        drawn = _shoebox(config, offsets, speakers, rng, sampling_rate)
+        drawn = _shoebox(config, parts, speakers, rng, sampling_rate)
         if isinstance(drawn, RoomPlan):
-            return drawn
+            return with_walks(drawn, config, walks or rng, sampling_rate, seconds)
         reason = drawn
     raise ConfigurationError(f"no room fits the ranges after {ROOM_ATTEMPTS} draws: {reason}")
 
 
 def _shoebox(
     config: RoomConfig,
-    offsets: Points,
+    parts: Sequence[Placed],
     speakers: Sequence[str],
     rng: np.random.Generator,
     sampling_rate: int,
 ) -> RoomPlan | str:
     """A room, or the reason why this draw cannot be one."""
-    size = _rounded(
+    size = rounded_point(
         rng.uniform(*config.length), rng.uniform(*config.width), rng.uniform(*config.height)
     )
     least = shortest_t60(size)
@@ -179,82 +154,119 @@ def _shoebox(
         )
     t60 = round(rng.uniform(max(config.t60[0], least), config.t60[1]), POSITION_DIGITS)
     middle = np.array([*(rng.uniform(*MIDDLE) * np.array(size[:2])), rng.uniform(*TABLE_HEIGHT)])
-    microphones = np.round(middle + _turned(offsets, rng.uniform(0, 2 * np.pi)), POSITION_DIGITS)
-    if (microphones < MICROPHONE_CLEARANCE).any() or (
-        microphones > np.array(size) - MICROPHONE_CLEARANCE
-    ).any():
+    placed = place_devices(parts, size, middle, rng)
+    if placed is None:
         return f"room.microphones {config.microphones!r} reach a wall of a room of {_text(size)} m"
-    placed: list[Metres] = []
+    standing = np.concatenate([points for points in placed if points is not None] or [NOWHERE])
+    mouths: list[Metres] = []
     for _ in speakers:
-        seat = _seat(config.distance, size, middle, microphones, placed, rng)
+        seat = find_seat(config.distance, size, middle, standing, mouths, rng)
         if seat is None:
             return (
                 f"room.distance {config.distance[0]:g} to {config.distance[1]:g} m leaves no seat "
                 f"in a room of {_text(size)} m"
             )
-        placed.append(seat)
+        mouths.append(seat)
+    facing = [_facing(mouth, middle, rng) for mouth in mouths]
+    worn = [_headset(*pair, size, rng) for pair in zip(mouths, facing, strict=True)]
+    channels: list[Metres] = []
+    headset: int | None = None
+    for points in placed:
+        if points is None:
+            headset = len(channels)
+        channels += worn if points is None else [_point(row) for row in points]
     seats = tuple(
         PlannedSeat(
             speaker_local=local,
-            position_m=position,
-            direct_delay_samples=direct_delay(position, _point(microphones[0]), sampling_rate),
+            position_m=mouths[k],
+            facing_deg=facing[k],
+            direct_delay_samples=direct_delay(mouths[k], channels[0], sampling_rate),
+            drr_db=None if config.drr_db is None else round(rng.uniform(*config.drr_db), 2),
+            headset_channel=None if headset is None else headset + k,
         )
-        for local, position in zip(speakers, placed, strict=True)
+        for k, local in enumerate(speakers)
     )
     return RoomPlan(
-        kind="shoebox",
+        kind=config.kind,
         dimensions_m=size,
         t60=t60,
+        t60_octaves=config.t60_octaves,
+        directivity=config.directivity,
         microphones=config.microphones,
-        microphone_positions_m=tuple(_point(row) for row in microphones),
-        num_channels=len(microphones),
+        microphone_positions_m=tuple(channels),
+        devices=device_numbers(parts, len(speakers)),
+        num_channels=len(channels),
         seats=seats,
     )
 
 
-def direct_delay(source: Metres, microphone: Metres, sampling_rate: int) -> int:
-    """Samples that sound takes from one place to the other, rounded.
+def place_devices(
+    parts: Sequence[Placed], size: Metres, middle: Points, rng: np.random.Generator
+) -> list[Points | None] | None:
+    """Positions of each part's microphones, None for headsets; None if one reaches a wall.
 
-    >>> direct_delay((0.0, 0.0, 0.0), (3.43, 0.0, 0.0), 16000)
-    160
+    The first part stands around ``middle``, the others anywhere at the height of a table, apart
+    from each other where the room has the space. Each is turned around the vertical.
     """
-    return round(math.dist(source, microphone) / SPEED_OF_SOUND * sampling_rate)
+    placed: list[Points | None] = []
+    centres: list[Points] = []
+    for part in parts:
+        if part.is_worn:
+            placed.append(None)
+            continue
+        offsets = _turned(np.concatenate(part.devices), rng.uniform(0, 2 * np.pi))
+        centre = middle if not centres else _another_place(size, offsets, centres, rng)
+        points = np.round(centre + offsets, POSITION_DIGITS)
+        if (points < MICROPHONE_CLEARANCE).any() or (
+            points > np.array(size) - MICROPHONE_CLEARANCE
+        ).any():
+            return None
+        centres.append(centre)
+        placed.append(points)
+    return placed
 
 
-def _seat(
-    distances: tuple[float, float],
-    size: Metres,
-    middle: Points,
-    microphones: Points,
-    placed: Sequence[Metres],
-    rng: np.random.Generator,
-) -> Metres | None:
-    """The first draw that keeps all distances, else the one farthest from its neighbours."""
-    margin = min(WALL_MARGIN, WALL_MARGIN_SHARE * min(size[0], size[1]))
-    best, best_gap = None, -1.0
-    for _ in range(SEAT_ATTEMPTS):
-        distance = rng.uniform(*distances)
-        highest = min(SPEAKING_HEIGHT[1], middle[2] + STEEPEST * distance)
-        height = rng.uniform(min(SPEAKING_HEIGHT[0], highest), highest)
-        radius = math.sqrt(max(0.0, distance**2 - (height - middle[2]) ** 2))
-        azimuth = rng.uniform(0, 2 * math.pi)
-        x, y = middle[0] + radius * math.cos(azimuth), middle[1] + radius * math.sin(azimuth)
-        seat = _rounded(x, y, height)
-        if not (margin <= seat[0] <= size[0] - margin and margin <= seat[1] <= size[1] - margin):
-            continue
-        if height > size[2] - MICROPHONE_CLEARANCE:
-            continue
-        if min(math.dist(seat, _point(row)) for row in microphones) < MICROPHONE_CLEARANCE:
-            continue
-        gap = min((math.dist(seat, other) for other in placed), default=math.inf)
-        if gap >= SEAT_SEPARATION:
-            return seat
+def _another_place(
+    size: Metres, offsets: Points, centres: Sequence[Points], rng: np.random.Generator
+) -> Points:
+    """A place for one more device: the first draw that is far enough from the others, or the best.
+
+    The draws leave space for the device's own size.
+    """
+    margin = np.abs(offsets[:, :2]).max(axis=0) + MICROPHONE_CLEARANCE
+    best, best_gap = np.array([*(np.array(size[:2]) / 2), TABLE_HEIGHT[0]]), -1.0
+    for _ in range(DEVICE_ATTEMPTS):
+        low, high = np.minimum(margin, np.array(size[:2]) / 2), np.array(size[:2]) - margin
+        place = np.array([*rng.uniform(low, np.maximum(low, high)), rng.uniform(*TABLE_HEIGHT)])
+        gap = min(float(np.linalg.norm(place - other)) for other in centres)
+        if gap >= DEVICE_SEPARATION:
+            return place
         if gap > best_gap:
-            best, best_gap = seat, gap
+            best, best_gap = place, gap
     return best
 
 
+def _facing(mouth: Metres, middle: Points, rng: np.random.Generator) -> float:
+    """Degrees: towards the first device, give or take."""
+    towards = math.degrees(math.atan2(middle[1] - mouth[1], middle[0] - mouth[0]))
+    return round(towards + rng.normal(0.0, FACING_SPREAD_DEG), ANGLE_DIGITS)
+
+
+def _headset(mouth: Metres, facing_deg: float, size: Metres, rng: np.random.Generator) -> Metres:
+    """A microphone at the corner of a mouth."""
+    metres = rng.uniform(*HEADSET_METRES)
+    side = math.radians(facing_deg + rng.choice([-1.0, 1.0]) * HEADSET_AZIMUTH_DEG)
+    down = math.radians(HEADSET_DOWN_DEG)
+    level = metres * math.cos(down)
+    return rounded_point(
+        mouth[0] + level * math.cos(side),
+        mouth[1] + level * math.sin(side),
+        min(mouth[2] - metres * math.sin(down), size[2]),
+    )
+
+
 def _measured_room(
+    config: RoomConfig,
     speakers: Sequence[str],
     rng: np.random.Generator,
     sampling_rate: int,
@@ -273,11 +285,14 @@ def _measured_room(
             speaker_local=local,
             direct_delay_samples=rirs.response(rir_id).direct_delay_samples,
             response=rir_id,
+            drr_db=None if config.drr_db is None else round(rng.uniform(*config.drr_db), 2),
         )
         for local, rir_id in zip(speakers, chosen, strict=True)
     )
     num_channels = len(rirs.response(chosen[0]).samples)
-    return RoomPlan(kind="measured", microphones="measured", num_channels=num_channels, seats=seats)
+    return RoomPlan(
+        kind=config.kind, microphones="measured", num_channels=num_channels, seats=seats
+    )
 
 
 def _turned(offsets: Points, angle: float) -> Points:
@@ -285,14 +300,6 @@ def _turned(offsets: Points, angle: float) -> Points:
     cosine, sine = math.cos(angle), math.sin(angle)
     turn = np.array([[cosine, sine, 0.0], [-sine, cosine, 0.0], [0.0, 0.0, 1.0]])
     return np.asarray(offsets @ turn)
-
-
-def _rounded(x: float, y: float, z: float) -> Metres:
-    return (
-        round(float(x), POSITION_DIGITS),
-        round(float(y), POSITION_DIGITS),
-        round(float(z), POSITION_DIGITS),
-    )
 
 
 def _point(row: Points) -> Metres:

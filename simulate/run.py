@@ -20,6 +20,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
+from talkover.manifests.audio_writing import MOST_FLAC_CHANNELS
 from talkover.manifests.canonical import canonical_json, json_sha256
 from talkover.manifests.errors import ConfigurationError, RunError
 from talkover.manifests.exports import write_labels
@@ -37,16 +38,23 @@ from talkover.manifests.seeds import content_id
 from talkover.simulate.config import SimulationConfig
 from talkover.simulate.conversation import open_turn_taking
 from talkover.simulate.corpus import Rejection, open_corpora
+from talkover.simulate.devices import count_channels
 from talkover.simulate.labels import LabelledSession, labelled
 from talkover.simulate.lengths import SessionLengths, check_amount
 from talkover.simulate.noise import NoiseCollection
 from talkover.simulate.planner import Planner
+from talkover.simulate.providers import make_provider
 from talkover.simulate.report import write_report
 from talkover.simulate.responses import ResponseSet
-from talkover.simulate.rooms import microphone_offsets
+from talkover.simulate.room_bank import RoomBank
 from talkover.simulate.session import OutputFormat, make_session
 from talkover.simulate.source_cache import SourceCache
 from talkover.simulate.summary import Summary, summarise
+from talkover.simulate.surroundings import (
+    clip_rejections,
+    open_collections,
+    portable_collections,
+)
 from talkover.simulate.turn_targets import MAX_SPEAKERS
 
 SHARDS_WANTED = 64
@@ -55,7 +63,11 @@ LARGEST_SHARD = 64
 """…but a shard holds at most this many sessions, so that a kill loses little work."""
 
 SIZES_LOOKED_AT = 100
-"""Sessions whose number of speakers `estimate` draws, for the size of stems."""
+"""Sessions whose number of speakers is drawn where nobody asked for one, to estimate sizes."""
+BANK_FOLDER = "rooms"
+"""Of the responses of shared rooms, beside the cache of sources."""
+NOISE_FOLDER = "noises"
+"""Beside the cache of sources: decoded noises."""
 FLAC_SHARE = 0.6
 """Size of 16-bit FLAC over PCM, as seen on simulated meetings with noise at 10 to 25 dB."""
 EXPECTED_SPEED = 300.0
@@ -125,6 +137,7 @@ def prepare(request: RunRequest, *, executor: str = "processes", jobs: int = 1) 
         ManifestError: If a corpus' manifest cannot be read.
     """
     request, count = _sized(request)
+    _check_channels(request, count)
     request.out.mkdir(parents=True, exist_ok=True)
     work = request.out / "run"
     work.mkdir(exist_ok=True)
@@ -170,7 +183,7 @@ def prepare(request: RunRequest, *, executor: str = "processes", jobs: int = 1) 
         planner=planner,
         num_sessions=count,
         shards=shards,
-        rejected=tuple(cache.rejected),
+        rejected=(*cache.rejected, *clip_rejections(planner.sounds, planner.microphones)),
     )
 
 
@@ -188,16 +201,12 @@ def estimate(request: RunRequest, *, jobs: int = 1) -> dict[str, float | int | s
     turn_taking = open_turn_taking(request.config.turns.model)
     lengths = SessionLengths(request.config, turn_taking, request.seed)
     seconds = sum(lengths.of(index) for index in range(count))
-    room = request.config.room
-    channels = len(microphone_offsets(room.microphones)) if room.kind == "shoebox" else 1
+    most_speakers = _most_speakers(request, count)
+    channels = _most_channels(request.config, most_speakers)
     share = FLAC_SHARE if request.output.format == "flac" else 1.0
     pcm = seconds * request.config.sampling_rate * channels * 2
-    sizes = (
-        turn_taking.draw_size(request.seed, n, request.config, MAX_SPEAKERS).speakers
-        for n in range(min(count, SIZES_LOOKED_AT))
-    )
-    most_speakers = max(sizes)
-    stems = pcm * 1.5 * share * (most_speakers + 1) if request.output.stems else 0.0  # 24 bit
+    targets = request.output.all_targets
+    stems = pcm * 1.5 * share * (most_speakers * len(targets) + bool(targets))  # 24 bit
     utterances = rejected = 0
     for row in open_corpora(request.corpora, channel=request.channel):
         if isinstance(row, Rejection):
@@ -213,6 +222,33 @@ def estimate(request: RunRequest, *, jobs: int = 1) -> dict[str, float | int | s
         "minutes": round(seconds / EXPECTED_SPEED / jobs / 60, 2),
         "out": str(request.out),
     }
+
+
+def _most_speakers(request: RunRequest, count: int) -> int:
+    """Speakers of the largest session, as asked, or of the first sessions as drawn."""
+    if request.config.session.speakers is not None:
+        return request.config.session.speakers[1]
+    turn_taking = open_turn_taking(request.config.turns.model)
+    return max(
+        turn_taking.draw_size(request.seed, n, request.config, MAX_SPEAKERS).speakers
+        for n in range(min(count, SIZES_LOOKED_AT))
+    )
+
+
+def _most_channels(config: SimulationConfig, most_speakers: int) -> int:
+    """Channels of the largest session; 1 where measured responses decide."""
+    if make_provider(config.room.kind).geometry != "shoebox":
+        return 1
+    return count_channels(config.room.microphones, most_speakers)
+
+
+def _check_channels(request: RunRequest, count: int) -> None:
+    channels = _most_channels(request.config, _most_speakers(request, count))
+    if request.output.format == "flac" and channels > MOST_FLAC_CHANNELS:
+        raise ConfigurationError(
+            f"room.microphones {request.config.room.microphones!r} has {channels} channels, but "
+            f"FLAC holds at most {MOST_FLAC_CHANNELS}: use --format wav"
+        )
 
 
 def plan_only(run: PreparedRun) -> Path:
@@ -331,22 +367,30 @@ def _worker_planner(config: SimulationConfig, digest: str, cache: Path, seed: in
 def make_planner(config: SimulationConfig, digest: str, cache: SourceCache, seed: int) -> Planner:
     """A planner with the turn-taking model, noises and responses that a configuration names."""
     noises = rirs = None
-    if config.noise.kind == "ambient":
+    if config.noise.any_clips:
         if config.noise.path is None:
-            raise ConfigurationError("noise.kind ambient needs noise.path, a folder of clips")
-        noises = NoiseCollection.open(config.noise.path, config.sampling_rate)
+            raise ConfigurationError(
+                "noise.kind ambient and noise.spectrum clip need noise.path, a folder of clips"
+            )
+        noises = NoiseCollection.open(
+            config.noise.path, config.sampling_rate, kept=cache.folder.parent / NOISE_FOLDER
+        )
     if config.room.kind == "measured":
         if config.room.rirs is None:
             raise ConfigurationError("room.kind measured needs room.rirs, a folder of responses")
         rirs = ResponseSet.open(config.room.rirs, config.sampling_rate)
+    sounds, microphones = open_collections(config)
     return Planner(
         config=config,
+        sounds=sounds,
+        microphones=microphones,
         configuration_hash=digest,
         cache=cache,
         turn_taking=open_turn_taking(config.turns.model),
         seed=seed,
         noises=noises,
         rirs=rirs,
+        bank=None if config.room.bank is None else RoomBank(cache.folder.parent / BANK_FOLDER),
     )
 
 
@@ -359,9 +403,10 @@ def portable_configuration(config: SimulationConfig) -> dict[str, JsonValue]:
     values["turns"]["model"] = open_turn_taking(config.turns.model).identity
     if config.text.script is not None and config.text.order == "script":
         values["text"]["script"] = f"sha256:{_file_hash(config.text.script)}"
-    if config.noise.path is not None and config.noise.kind == "ambient":
+    if config.noise.path is not None and config.noise.any_clips:
         noises = NoiseCollection.open(config.noise.path, config.sampling_rate)
         values["noise"]["path"] = f"sha256:{noises.sha256()}"
+    values.update(portable_collections(config))
     if config.room.rirs is not None and config.room.kind == "measured":
         values["room"]["rirs"] = (
             f"sha256:{ResponseSet.open(config.room.rirs, config.sampling_rate).sha256()}"

@@ -8,38 +8,39 @@ would have written.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from talkover.manifests.audio_writing import write_audio
 from talkover.manifests.io import SessionAudio
-from talkover.manifests.markers import file_sha256
 from talkover.manifests.pcm import little_endian, to_pcm16
 from talkover.manifests.schema import (
     Audio,
-    Licences,
-    Mix,
-    Noise,
     Provenance,
     RegistrationClip,
-    Scene,
     Session,
     Supervision,
     time_span,
 )
 from talkover.manifests.statistics import session_statistics
 from talkover.simulate.labels import active_intervals, supervisions_of
-from talkover.simulate.plan import PlannedRegistration, SessionPlan
+from talkover.simulate.licences import licences_of
+from talkover.simulate.plan import SessionPlan
 from talkover.simulate.planner import Planner
-from talkover.simulate.render import render, render_to_files
-from talkover.simulate.source_cache import SourceCache
+from talkover.simulate.registration_clips import clip_writer
+from talkover.simulate.render import Rendering, RenderReport, render, render_to_files
+from talkover.simulate.sounds import sound_events
+from talkover.simulate.speech_levels import measured_levels
+from talkover.simulate.targets import EARLY_SECONDS, Target
 
 
 class OutputFormat(BaseModel):
@@ -49,7 +50,18 @@ class OutputFormat(BaseModel):
 
     format: Literal["flac", "wav"] = "flac"
     stems: bool = False
-    """Write each speaker and the noise, 24 bit, beside the mixture."""
+    """Write each speaker as heard, and the noise, 24 bit, beside the mixture: its parts."""
+    targets: tuple[Literal["early", "direct", "dry"], ...] = ()
+    """Further signals of each speaker to write: the beginning of the response, the direct path, the
+    voice without a room."""
+    early_seconds: Annotated[float, Field(gt=0, le=1)] = EARLY_SECONDS
+    """Length of target ``early`` after the direct path."""
+
+    @property
+    def all_targets(self) -> tuple[Target, ...]:
+        """With the stems' own, each once."""
+        own: tuple[Target, ...] = ("reverberant",) if self.stems else ()
+        return (*own, *dict.fromkeys(self.targets))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,23 +94,21 @@ def make_session(
     supervisions = supervisions_of(plan, planner.cache)
     name = plan.session_id
     audio_path = f"audio/{folder}/{name}.{output.format}"
-    stem_folder = f"stems/{folder}/{name}" if output.stems else None
+    targets = output.all_targets
     report = render_to_files(
         plan,
         planner.cache,
         active=active_intervals(supervisions),
-        noises=planner.noises,
-        rirs=planner.rirs,
+        materials=planner.materials,
         root=out,
         audio_path=audio_path,
-        stem_folder=stem_folder,
+        stem_folder=f"stems/{folder}/{name}" if targets else None,
+        targets=targets,
+        early_seconds=output.early_seconds,
         format=output.format,
         scratch=out / "run" / "scratch",
     )
-    clips = tuple(
-        _registration_clip(plan, row, planner.cache, out, f"registration/{folder}/{name}")
-        for row in plan.registration
-    )
+    clips = clip_writer(out, planner.cache).write(plan)
     assert report.audio is not None, "render_to_files writes audio"
     session = _describe(
         plan,
@@ -106,12 +116,12 @@ def make_session(
         supervisions,
         configuration,
         audio=report.audio,
-        scene=report.scene,
-        noise=report.noise,
-        mix=report.mix,
+        report=report,
         registration=clips,
     )
-    paths = [audio_path, *(s.path for s in report.mix.stems), *(c.path for c in clips)]
+    own = [audio_path, *(s.path for s in report.mix.stems)]
+    own += [] if report.mix.pre_channel is None else [report.mix.pre_channel]
+    paths = [*own, *sorted({c.path for c in clips})]
     return MadeSession(session=session, files=[out / path for path in paths])
 
 
@@ -122,6 +132,8 @@ def generate(
     first: int = 0,
     count: int | None = None,
     step: int = 1,
+    device: str | None = None,
+    batch: int = 8,
 ) -> Iterator[SessionAudio]:
     """Sessions in memory, for training on the fly; nothing is written.
 
@@ -131,39 +143,49 @@ def generate(
         first: Index of the first session; a loader worker starts at its own number…
         count: Sessions to make; None goes on for ever.
         step: …and goes on in steps of the number of workers, so no session is made twice.
+        device: Name of a torch device, such as ``cuda``, that renders; None renders with numpy, to
+            the samples of an offline run. On a device a few samples differ by a step of 16 bit.
+        batch: Sessions that a device renders at once.
 
     Returns:
         Sessions with samples of shape ``[C, T]``, float32. Audio hashes are of these samples as
         16 bit; paths are those that an offline run would use.
     """
-    made = 0
-    index = first
-    while count is None or made < count:
-        plan = planner.plan(index)
-        supervisions = supervisions_of(plan, planner.cache)
-        rendering = render(
-            plan,
-            planner.cache,
-            active=active_intervals(supervisions),
-            noises=planner.noises,
-            rirs=planner.rirs,
-        )
-        session = _describe(
-            plan,
-            planner,
-            supervisions,
-            configuration,
-            audio=_unwritten(plan, rendering.mixture),
-            scene=rendering.report.scene,
-            noise=rendering.report.noise,
-            mix=rendering.report.mix,
-            registration=(),
-        )
-        yield SessionAudio(
-            session=session, samples=rendering.mixture, sampling_rate=plan.sampling_rate
-        )
-        made += 1
-        index += step
+    indices = islice(itertools.count(first, step), count)
+    while numbers := list(islice(indices, batch if device is not None else 1)):
+        plans = [planner.plan(index) for index in numbers]
+        labels = [supervisions_of(plan, planner.cache) for plan in plans]
+        renderings = _rendered(planner, plans, labels, device)
+        for plan, supervisions, rendering in zip(plans, labels, renderings, strict=True):
+            session = _describe(
+                plan,
+                planner,
+                supervisions,
+                configuration,
+                audio=_unwritten(plan, rendering.mixture),
+                report=rendering.report,
+                registration=(),
+            )
+            yield SessionAudio(
+                session=session, samples=rendering.mixture, sampling_rate=plan.sampling_rate
+            )
+
+
+def _rendered(
+    planner: Planner,
+    plans: Sequence[SessionPlan],
+    labels: Sequence[tuple[Supervision, ...]],
+    device: str | None,
+) -> list[Rendering]:
+    """Some plans in memory, by numpy or on a device."""
+    active = [active_intervals(supervisions) for supervisions in labels]
+    sources, materials = planner.cache, planner.materials
+    if device is None:
+        pairs = zip(plans, active, strict=True)
+        return [render(plan, sources, active=spans, materials=materials) for plan, spans in pairs]
+    from talkover.simulate.torch_render import render_batch  # torch takes seconds to import
+
+    return render_batch(plans, sources, active=active, materials=materials, device=device)
 
 
 def _describe(
@@ -173,25 +195,27 @@ def _describe(
     configuration: Mapping[str, JsonValue],
     *,
     audio: Audio,
-    scene: Scene,
-    noise: tuple[Noise, ...],
-    mix: Mix,
+    report: RenderReport,
     registration: tuple[RegistrationClip, ...],
 ) -> Session:
+    events = sound_events(plan, report.sounds, planner.sounds)
     return Session(
         id=plan.session_id,
         origin="simulated",
         audio=audio,
         supervisions=supervisions,
-        scene=scene,
-        noise=noise,
-        mix=mix,
+        events=events,
+        scene=report.scene,
+        noise=report.noise,
+        mix=report.mix,
+        channel=report.channel,
+        levels=measured_levels(plan, planner.cache, supervisions),
         asked=plan.asked,
         statistics=session_statistics(supervisions, plan.num_samples, plan.sampling_rate),
         registration=registration,
         provenance=Provenance(
             tool="talkover simulate",
-            version=version("talkover"),
+            version=_version(),
             configuration=dict(configuration),
             configuration_hash=plan.configuration_hash,
             corpus_hash=plan.corpus_hash,
@@ -199,9 +223,23 @@ def _describe(
             session_index=plan.session_index,
             plan_hash=plan.sha256(),
         ),
-        licences=_licences(plan, planner, supervisions, noise),
+        licences=licences_of(
+            plan,
+            planner.cache,
+            supervisions=supervisions,
+            noise=report.noise,
+            events=events,
+            rirs=planner.rirs,
+            microphones=planner.microphones,
+        ),
         uem=(time_span(0, plan.num_samples, plan.sampling_rate),),
     )
+
+
+@lru_cache(maxsize=1)
+def _version() -> str:
+    """Of talkover; read once, since that parses a file."""
+    return version("talkover")
 
 
 def _unwritten(plan: SessionPlan, mixture: NDArray[np.float32]) -> Audio:
@@ -215,46 +253,4 @@ def _unwritten(plan: SessionPlan, mixture: NDArray[np.float32]) -> Audio:
         num_channels=mixture.shape[0],
         format="flac",
         subtype="PCM_16",
-    )
-
-
-def _licences(
-    plan: SessionPlan,
-    planner: Planner,
-    supervisions: tuple[Supervision, ...],
-    noise: tuple[Noise, ...],
-) -> Licences:
-    """Every licence that the session's audio carries, sorted; `non_commercial` if any says NC."""
-    found = {s.source.licence for s in supervisions if s.source is not None}
-    found |= {n.licence for n in noise}
-    for row in plan.registration:
-        found |= {planner.cache.utterance(number).licence for number in row.utterances}
-    if planner.rirs is not None:
-        heard = {seat.response for seat in plan.room.seats if seat.response is not None}
-        found |= {planner.rirs.response(name).licence for name in heard}
-    spdx = tuple(sorted(name for name in found if name))
-    return Licences(spdx=spdx, non_commercial=any("NC" in name.upper().split("-") for name in spdx))
-
-
-def _registration_clip(
-    plan: SessionPlan, row: PlannedRegistration, cache: SourceCache, out: Path, folder: str
-) -> RegistrationClip:
-    """Join a speaker's unused utterances, at the level of the session's speaker, and publish."""
-    rate = plan.sampling_rate
-    speaker = next(s for s in plan.speakers if s.speaker_local == row.speaker_local)
-    pieces: list[NDArray[np.int16]] = []
-    for number in row.utterances:
-        regions = np.asarray(cache.utterance(number).regions)
-        pieces.append(np.asarray(cache.samples(number))[regions[0, 0] : regions[-1, 1]])
-    samples = np.concatenate(pieces)[: round(row.length * rate)]
-    path = f"{folder}/{row.speaker_local}.flac"
-    (out / path).parent.mkdir(parents=True, exist_ok=True)
-    write_audio(out / path, [samples], rate, format="flac", subtype="PCM_16")
-    return RegistrationClip(
-        speaker=speaker.speaker,
-        speaker_local=row.speaker_local,
-        path=path,
-        sha256=file_sha256(out / path),
-        duration=round(len(samples) / rate, 8),
-        utterance_ids=tuple(cache.utterance(number).utterance_id for number in row.utterances),
     )

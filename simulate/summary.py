@@ -9,8 +9,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from talkover.manifests.schema import Asked, Session, Statistics
+from talkover.simulate.acoustic_summary import AcousticRows, AcousticSummary
 from talkover.simulate.conversation import SCRIPTED
 from talkover.simulate.corpus import Rejection
+from talkover.simulate.figures import Figure
+
+__all__ = ["Figure", "Summary", "summarise"]
 
 TARGET_TOLERANCE = 0.02
 """Largest |got - asked| of the mean overlap or silence that `--strict` lets pass (2 points)."""
@@ -21,34 +25,6 @@ SHARE_TOLERANCE = 0.05
 TARGETS = ("overlap", "silence", "speakers", "most at one time", "talk shares", "snr")
 UNMATCHED_SHOWN = 20
 """Lines that the report shows; all are in the sessions."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Figure:
-    """One target as it was asked and as it came out, over the sessions that asked for it."""
-
-    name: str
-    unit: str
-    asked: tuple[float, ...]
-    got: tuple[float, ...]
-    tolerance: float
-    of_means: bool
-    """Compare the means over sessions; otherwise every session must hold."""
-    is_drawn: bool = False
-    """Nobody asked: each value was drawn from the turn-taking model, and is no promise."""
-
-    @property
-    def holds(self) -> bool:
-        """True if the deviation is within the tolerance, or nobody asked."""
-        return self.is_drawn or self.deviation <= self.tolerance
-
-    @property
-    def deviation(self) -> float:
-        """Of the means, or the largest over the sessions; 0 where nothing was asked."""
-        if not self.asked:
-            return 0.0
-        difference = np.array(self.got) - np.array(self.asked)
-        return float(abs(difference.mean()) if self.of_means else np.abs(difference).max())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +54,7 @@ class Summary:
     speaker_sessions: dict[int, int]
     """Number of sessions → number of speakers."""
     roles: dict[str, int]
+    acoustics: AcousticSummary = field(default_factory=AcousticSummary)
     rejected: dict[str, int] = field(default_factory=dict)
     """Reason → number of utterances."""
     shortfalls: tuple[str, ...] = ()
@@ -168,6 +145,7 @@ class _Rows:
         self.t60: list[tuple[float, float]] = []
         self.drr: list[float] = []
         self.peak: list[float] = []
+        self.acoustics = AcousticRows()
 
     def add(self, session: Session) -> None:
         self.seconds += session.audio.duration
@@ -184,6 +162,7 @@ class _Rows:
         self.speakers.update(people)
         self.num_speakers[len(people)] += 1
         self._targets(session)
+        self.acoustics.add(session)
         for noise in session.noise:
             self.asked["snr"].append(noise.snr_db_asked)
             self.got["snr"].append(noise.snr_db_measured)
@@ -278,9 +257,11 @@ class _Rows:
                 figure("most at one time", "speakers", 0.0, False),
                 figure("talk shares", "of all speech", SHARE_TOLERANCE, False),
                 figure("snr", "dB", SNR_TOLERANCE_DB, False),
+                *self.acoustics.figures(),
             ),
             script_lines=(self.said_lines, self.num_unmatched),
             unmatched_lines=tuple(self.unmatched),
+            acoustics=self.acoustics.summary(),
             t60=tuple(self.t60),
             drr_db=tuple(self.drr),
             peak_dbfs=tuple(self.peak),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import accumulate
 from typing import Protocol
 
 import numpy as np
@@ -39,17 +41,16 @@ class SpeakerTrack:
         """Index the placements by time."""
         self._placements = sorted(placements, key=lambda p: (p.start_sample, p.utterance))
         self._sources = sources
-        self._starts = np.array([p.start_sample for p in self._placements], dtype=np.int64)
-        ends = np.array([p.start_sample + p.num_samples for p in self._placements], dtype=np.int64)
+        self._starts = [p.start_sample for p in self._placements]
+        ends = (p.start_sample + p.num_samples for p in self._placements)
         # Latest end so far: sorted, so that a search finds the first that may still sound.
-        self._ends = np.maximum.accumulate(ends) if len(ends) else ends
+        self._ends = list(accumulate(ends, max))
         self._fade = round(FADE_SECONDS * sampling_rate)
 
     def block(self, start: int, num_samples: int) -> NDArray[np.float32] | None:
         """Samples from ``start`` on, full scale 1, shape ``[T]``; None where nobody speaks."""
         end = start + num_samples
-        first = int(np.searchsorted(self._ends, start, side="right"))
-        last = int(np.searchsorted(self._starts, end, side="left"))
+        first, last = bisect_right(self._ends, start), bisect_left(self._starts, end)
         result: NDArray[np.float32] | None = None
         for placement in self._placements[first:last]:
             begin = max(start, placement.start_sample)
@@ -72,7 +73,8 @@ class SpeakerTrack:
                 "the plan was made with another corpus"
             )
         scale = np.float32(gain_of(placement.gain_db) / FULL_SCALE)
-        piece: NDArray[np.float32] = source.astype(np.float32) * scale
+        piece: NDArray[np.float32] = source.astype(np.float32)
+        piece *= scale
         asked = self._fade if placement.fade_samples is None else placement.fade_samples
         fade = min(asked, placement.num_samples // 2)
         ramp = _ramp(fade)

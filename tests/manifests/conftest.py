@@ -31,6 +31,7 @@ from talkover.manifests.schema import (
     Session,
     SoundEvent,
     Source,
+    SpeakerLevel,
     Stem,
     Supervision,
     Word,
@@ -164,6 +165,11 @@ def full_session() -> Session:
                     snr_db_asked=20.0,
                     snr_db_measured=20.01,
                     snr_definition="as it is",
+                ),
+            ),
+            "levels": (
+                SpeakerLevel(
+                    speaker_local="S01", unit="lufs", asked=-26.0, measured=-26.1, definition="all"
                 ),
             ),
             "channel": (ChannelEffect(name="telephone", parameters={"z": None, "a": [1, {}]}),),

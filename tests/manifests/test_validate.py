@@ -25,6 +25,11 @@ Cut = dict[str, Any]
 Plant = Callable[[Cut], object]
 
 
+A_LEVEL = {
+    "speaker_local": "S07", "unit": "lufs", "asked": -26.0, "measured": -26.0, "definition": "x",
+}  # fmt: skip
+
+
 def ours(cut: Cut, n: int | None = None) -> Any:
     return (cut if n is None else cut["supervisions"][n])["custom"]["talkover"]
 
@@ -104,6 +109,10 @@ PLANTS: dict[str, tuple[Plant, set[str]]] = {
         lambda c: ours(c)["registration"][0].update(utterance_ids=["ana-0"]),
         set(),
     ),
+    "levels": (lambda c: ours(c).update(levels=[A_LEVEL]), set()),
+    "event_order": (lambda c: ours(c)["events"].append(ours(c)["events"][0]), set()),
+    "channel": (lambda c: ours(c)["mix"].update(channel_peak_dbfs=-3.0), set()),
+    "registration_length": (lambda c: ours(c)["registration"][0].update(length=9.0), set()),
     "licences": (lambda c: ours(c)["licences"].update(spdx=["MIT"]), set()),
     "schema": (lambda c: ours(c)["provenance"].update(plan_hash="abc"), set()),
     "schema_version": (lambda c: ours(c).update(schema_version="2.0"), set()),

@@ -6,6 +6,7 @@ from scipy.signal import fftconvolve
 
 from talkover.simulate import convolve as module
 from talkover.simulate.convolve import block_size, convolve, fft_size
+from talkover.simulate.legs import Leg, crossfades
 
 
 class ArrayTrack:
@@ -63,10 +64,13 @@ def test_stems_sum_to_speech_and_leave_it_as_it_is(
     tracks, h = scene(length, response)
     silent = 0
     total = []
-    for block in convolve(tracks, h, length, stems=True):
-        assert len(block.stems) == 3
-        silent += sum(stem is None for stem in block.stems)
-        parts = [stem for stem in block.stems if stem is not None]
+    for block in convolve(tracks, h, length, stems=[h, 2 * h]):
+        once, twice = block.stems
+        assert len(once) == 3
+        silent += sum(stem is None for stem in once)
+        parts = [stem for stem in once if stem is not None]
+        doubled = [stem for stem in twice if stem is not None]
+        assert all(np.array_equal(2 * a, b) for a, b in zip(parts, doubled, strict=True))
         assert np.abs(np.sum(parts, axis=0) - block.speech).max() < 1e-6
         total.append(block.speech)
     assert silent > 0
@@ -100,5 +104,43 @@ def test_transforms_are_long_enough_for_the_response() -> None:
 
 def test_tracks_and_responses_must_match() -> None:
     tracks, h = scene(1000, 10)
-    with pytest.raises(ValueError, match="2 tracks for 3 responses"):
+    with pytest.raises(ValueError, match="2 tracks and 3 legs for 3 responses"):
         list(convolve(tracks[:2], h, 1000))
+
+
+def test_legs_of_a_track_share_it_by_their_fades(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FFT_SAMPLES", 4096)
+    length = 20_000
+    tracks, _ = scene(length, 300)
+    legs = (*crossfades(0, [3000, 9000, 15_000]), Leg(1), Leg(2))
+    rng = np.random.default_rng(1)
+    walk = (rng.standard_normal((5, 2, 300)) / 50).astype(np.float32)
+    got = list(convolve(tracks, walk, length, legs=legs, stems=[walk]))
+    wanted = np.zeros((3, 2, length))
+    for leg, response in zip(legs, walk, strict=True):
+        signal = tracks[leg.seat].samples.astype(np.float64) * leg.gains(0, length)
+        for c in range(2):
+            wanted[leg.seat, c] += fftconvolve(signal, response[c])[:length]
+    speech = np.concatenate([block.speech for block in got], axis=1)
+    assert np.abs(speech - wanted.sum(axis=0)).max() < 1e-5
+    walker = [block.stems[0][0] for block in got]
+    zeros = [np.zeros_like(block.speech) for block in got]
+    stem = np.concatenate(
+        [z if part is None else part for part, z in zip(walker, zeros, strict=True)], axis=1
+    )
+    assert np.abs(stem - wanted[0]).max() < 1e-5
+
+
+def test_more_responses_than_are_kept_give_the_same_sound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FFT_SAMPLES", 4096)
+    tracks, h = scene(20_000, 300)
+    wanted = joined(tracks, h, 20_000)
+    monkeypatch.setattr(module, "KEPT_TRANSFORMS", 1)
+    assert joined(tracks, h, 20_000).tobytes() == wanted.tobytes()
+
+
+def test_the_number_of_channels_changes_no_channel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FFT_SAMPLES", 4096)
+    tracks, h = scene(30_000, 300)
+    both = joined(tracks, h, 30_000)
+    assert np.abs(joined(tracks, h[:, :1], 30_000)[0] - both[0]).max() < 1e-6

@@ -5,24 +5,64 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from scipy.signal import welch
+from scipy.signal import csd, welch
 
 from talkover.manifests.errors import ConfigurationError, ManifestError
-from talkover.simulate.config import NoiseConfig
-from talkover.simulate.noise import (
+from talkover.manifests.schema import Asked
+from talkover.simulate.config import NoiseConfig, RoomConfig, load_config
+from talkover.simulate.layers import Layer
+from talkover.simulate.noise import NoiseCollection, draw_noise, noise_layers
+from talkover.simulate.noise_bank import (
+    LOOP_FRAMES,
     SPEECH_BANDS_DB,
     SPEECH_BANDS_HZ,
-    NoiseCollection,
-    draw_noise,
-    noise_blocks,
-    noise_filter,
+    spectrum_amplitude,
 )
-from talkover.simulate.plan import NoisePlan
+from talkover.simulate.plan import NoisePlan, PlannedSpeaker, RoomPlan, SessionPlan
+from talkover.simulate.responses import point_response
+from talkover.simulate.rooms import draw_room
 
 pytestmark = pytest.mark.medium  # seconds each: not for the fast round
 
 RATE = 16000
 KINDS = ["white", "pink", "speech_shaped"]
+SPEED_OF_SOUND = 343.0  # m/s, as in the plan
+
+
+def room_of(microphones: str) -> RoomPlan:
+    config = RoomConfig(t60=(0.2, 0.25), microphones=microphones)
+    return draw_room(config, ["S01"], np.random.default_rng(0), sampling_rate=RATE)
+
+
+ROOMS = {1: room_of("single"), 2: room_of("pair"), 3: room_of("0,0,0;0.1,0,0;0,0.2,0")}
+
+
+def layer_of(
+    plan: NoisePlan,
+    num_samples: int,
+    channels: int = 1,
+    collection: NoiseCollection | None = None,
+) -> Layer:
+    room = ROOMS[channels]
+    session = SessionPlan(
+        session_id="s",
+        session_index=0,
+        root_seed=0,
+        configuration_hash="0" * 64,
+        corpus_hash="0" * 64,
+        sampling_rate=RATE,
+        num_samples=num_samples,
+        speakers=(PlannedSpeaker(speaker="a", speaker_local="S01", level_dbfs=-26.0),),
+        placements=(),
+        room=room,
+        noise=(plan,),
+        peak_dbfs=-1.0,
+        asked=Asked(),
+    )
+    (layer,) = noise_layers(
+        session, noises=collection, point=lambda place: point_response(room, place, RATE)
+    )
+    return layer
 
 
 def noise(
@@ -32,15 +72,8 @@ def noise(
     channels: int = 1,
     collection: NoiseCollection | None = None,
 ) -> np.ndarray:
-    blocks = noise_blocks(
-        plan,
-        num_channels=channels,
-        num_samples=num_samples,
-        block_samples=block,
-        sampling_rate=RATE,
-        collection=collection,
-    )
-    return np.concatenate(list(blocks), axis=1)
+    blocks = layer_of(plan, num_samples, channels, collection).blocks(block)
+    return np.concatenate([part.copy() for part in blocks if part is not None], axis=1)
 
 
 @pytest.fixture
@@ -68,12 +101,24 @@ def test_synthetic_noise_does_not_depend_on_blocks_or_channels(kind: str) -> Non
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_synthetic_noise_has_unit_power_and_no_step_between_its_blocks(kind: str) -> None:
+def test_synthetic_noise_has_unit_power_and_no_seam_where_a_loop_ends(kind: str) -> None:
     plan = NoisePlan.model_validate({"kind": kind, "snr_db": 10.0, "seed": 1})
-    samples = noise(plan, 320_000)[0]
-    assert np.mean(samples.astype(np.float64) ** 2) == pytest.approx(1.0, rel=0.1)
+    samples = noise(plan, 100 * RATE)[0]  # longer than both loops
+    assert np.mean(samples.astype(np.float64) ** 2) == pytest.approx(1.0, rel=0.05)
+    assert abs(samples.mean()) < 0.01
     steps = np.abs(np.diff(samples))
-    assert np.argmax(steps) % 30_720 != 30_719 or steps.max() < 5 * steps.std()
+    assert steps.max() < 8 * np.sqrt(np.mean(steps**2))  # of 1.6 million Gaussian steps
+
+
+def test_noise_does_not_come_back_when_its_loops_do() -> None:
+    samples = noise(NoisePlan(kind="pink", snr_db=0.0, seed=3), 150 * RATE)[0]
+    for frames in LOOP_FRAMES:
+        lag = frames * RATE // 100
+        again = np.corrcoef(samples[:-lag], samples[lag:])[0, 1]
+        assert again == pytest.approx(0.5, abs=0.05)  # one of two loops, never both
+    spectrum = np.abs(np.fft.rfft(samples, 2**23)) ** 2
+    likeness = np.fft.irfft(spectrum)[2 * RATE : 60 * RATE] / np.sum(samples**2)
+    assert np.abs(likeness).max() < 0.1
 
 
 def test_spectra_are_those_of_their_names() -> None:
@@ -90,8 +135,8 @@ def test_spectra_are_those_of_their_names() -> None:
 
 
 def test_speech_shaped_noise_has_the_published_third_octaves() -> None:
-    response = np.abs(np.fft.rfft(noise_filter("speech_shaped", RATE), 65536)) ** 2
     frequency = np.fft.rfftfreq(65536, 1 / RATE)
+    response = spectrum_amplitude("speech_shaped", frequency) ** 2
     got = []
     bands = [
         (f, level)
@@ -120,8 +165,8 @@ def test_a_clip_is_a_loop_without_silence_offset_or_seam(clips: Path) -> None:
 
 def test_an_ambient_noise_begins_at_its_offset_in_any_block(clips: Path) -> None:
     collection = NoiseCollection.open(clips, RATE)
-    plan = draw_noise(NoiseConfig(kind="ambient"), np.random.default_rng(3), collection, RATE)
-    assert plan is not None and plan.clip is not None
+    (plan,) = draw_noise(NoiseConfig(kind="ambient"), np.random.default_rng(3), collection, RATE)
+    assert plan.clip is not None
     loop = collection.loop(collection.clips[plan.clip])
     wanted = np.resize(np.roll(loop, -plan.offset_samples), 30_000)
     for block in (777, 50_000):
@@ -157,9 +202,34 @@ def test_the_hash_of_a_collection_follows_contents_not_places(clips: Path, tmp_p
     assert NoiseCollection.open(moved, RATE).sha256() != first
 
 
+def test_clips_are_decoded_once_for_all_processes(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path.parent / f"{tmp_path.name}-noises"
+    plain = NoiseCollection.open(clips, RATE)
+    first = NoiseCollection.open(clips, RATE, kept=kept)
+    assert len(list(kept.iterdir())) == 3
+
+    def decode(*_: object) -> None:
+        raise AssertionError("decoded again")
+
+    monkeypatch.setattr("talkover.simulate.noise_clips._loop", decode)
+    again = NoiseCollection.open(clips, RATE, kept=kept)
+    assert again.clips == first.clips == plain.clips and again.sha256() == plain.sha256()
+    loops = [again.loop(clip) for clip in again.ambient]
+    monkeypatch.undo()
+    for loop, clip in zip(loops, plain.ambient, strict=True):
+        assert isinstance(loop, np.memmap) and np.array_equal(loop, plain.loop(clip))
+    torn = next(kept.iterdir())
+    torn.write_bytes(torn.read_bytes()[:100])
+    assert NoiseCollection.open(clips, RATE, kept=kept).clips == plain.clips
+
+
 def test_what_cannot_be_a_noise_is_refused(tmp_path: Path, clips: Path) -> None:
     rng = np.random.default_rng(0)
-    assert draw_noise(NoiseConfig(kind="none"), rng, None, RATE) is None
+    assert draw_noise(NoiseConfig(kind="none"), rng, None, RATE) == ()
+    with pytest.raises(ConfigurationError, match="spectrum white, pink or speech_shaped"):
+        load_config(None, ["noise.kind=diffuse", "noise.spectrum=clip"])
     with pytest.raises(ConfigurationError, match=r"noise\.path"):
         draw_noise(NoiseConfig(kind="ambient"), rng, None, RATE)
     with pytest.raises(ConfigurationError, match="no noise 'gone'"):
@@ -181,6 +251,56 @@ def test_what_cannot_be_a_noise_is_refused(tmp_path: Path, clips: Path) -> None:
 
 def test_drawn_noise_keeps_its_range() -> None:
     config = NoiseConfig(snr_db=(3.0, 4.0))
-    drawn = [draw_noise(config, np.random.default_rng(n), None, RATE) for n in range(20)]
-    assert all(plan is not None and 3.0 <= plan.snr_db <= 4.0 for plan in drawn)
-    assert len({plan.seed for plan in drawn if plan is not None}) == 20
+    drawn = [draw_noise(config, np.random.default_rng(n), None, RATE)[0] for n in range(20)]
+    assert all(3.0 <= plan.snr_db <= 4.0 for plan in drawn)
+    assert len({plan.seed for plan in drawn}) == 20
+
+
+def test_a_diffuse_field_has_the_coherence_of_its_distances() -> None:
+    plan = NoisePlan(kind="diffuse", snr_db=0.0, spectrum="pink", seed=2)
+    samples = noise(plan, 60 * RATE, channels=3)
+    places = np.array(ROOMS[3].microphone_positions_m)
+    for a, b in ((0, 1), (0, 2), (1, 2)):
+        distance = np.linalg.norm(places[a] - places[b])
+        frequency, cross = csd(samples[a], samples[b], RATE, nperseg=1024)
+        powers = [welch(samples[c], RATE, nperseg=1024)[1] for c in (a, b)]
+        coherence = cross.real / np.sqrt(powers[0] * powers[1])
+        wanted = np.sinc(2 * frequency * distance / SPEED_OF_SOUND)
+        assert np.abs(coherence - wanted)[3:].max() < 0.15  # one estimate of 513
+        assert np.sqrt(np.mean((coherence - wanted)[3:] ** 2)) < 0.05
+    again = noise(plan, 60 * RATE, block=7777, channels=3)
+    assert again.tobytes() == samples.tobytes()
+
+
+def test_a_point_source_is_its_track_through_the_room() -> None:
+    (plan,) = draw_noise(
+        NoiseConfig(kind="point", spectrum="white"), np.random.default_rng(1), None, RATE, ROOMS[2]
+    )
+    assert plan.position_m is not None
+    sides = np.array(ROOMS[2].dimensions_m)
+    assert (np.array(plan.position_m) > 0).all() and (plan.position_m < sides).all()
+    samples = noise(plan, 6 * RATE, channels=2)
+    direct = [
+        np.linalg.norm(np.subtract(plan.position_m, place)) / SPEED_OF_SOUND * RATE
+        for place in ROOMS[2].microphone_positions_m or ()
+    ]
+    first, second = (np.fft.rfft(channel, 2**18) for channel in samples)
+    whitened = second * np.conj(first)
+    lag = int(np.argmax(np.fft.irfft(whitened / np.abs(whitened))))
+    lag = lag - 2**18 if lag > 2**17 else lag
+    assert lag == pytest.approx(direct[1] - direct[0], abs=1.0)
+    assert noise(plan, 6 * RATE, block=3333, channels=2).tobytes() == samples.tobytes()
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "diffuse"])
+def test_known_statistics_are_those_of_the_samples(kind: str) -> None:
+    spectrum = "pink" if kind == "diffuse" else None
+    plan = NoisePlan.model_validate({"kind": kind, "snr_db": 0.0, "seed": 8, "spectrum": spectrum})
+    frames = np.array([[160, 8000], [40_000, 90_080]])
+    layer = layer_of(plan, 100_000, channels=2)
+    known = layer.statistics(layer.frames(frames))
+    samples = noise(plan, 100_000, channels=2)
+    inside = np.concatenate([samples[0, a:b] for a, b in frames]).astype(np.float64)
+    assert known is not None
+    assert known.power == pytest.approx(np.mean(inside**2), rel=1e-5)
+    assert known.peak >= np.abs(samples).max()

@@ -9,20 +9,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from scipy.signal import fftconvolve
 
 from talkover.manifests.errors import RunError
+from talkover.manifests.markers import file_sha256
 from talkover.manifests.schema import Asked
 from talkover.simulate import render as module
 from talkover.simulate.config import NoiseConfig, RoomConfig
 from talkover.simulate.levels import active_level_dbfs
-from talkover.simulate.noise import draw_noise
-from talkover.simulate.plan import Placement, PlannedSpeaker, SessionPlan
+from talkover.simulate.materials import Materials
+from talkover.simulate.noise import NoiseCollection, draw_noise
+from talkover.simulate.plan import Placement, PlannedEffect, PlannedSpeaker, SessionPlan
 from talkover.simulate.render import RenderReport, render, render_to_files
+from talkover.simulate.responses import responses
 from talkover.simulate.rooms import draw_room
+from talkover.simulate.targets import Target, response_part
+from talkover.simulate.tracks import SpeakerTrack
 
 pytestmark = pytest.mark.medium  # seconds each: not for the fast round
 
 RATE = 16000
+PAIR = RoomConfig(t60=(0.2, 0.25), microphones="pair")
 ONE_STEP = 1 / 32768
 
 
@@ -46,6 +53,7 @@ def make_plan(
     *,
     room: RoomConfig | None = None,
     noise: NoiseConfig | None = None,
+    noises: NoiseCollection | None = None,
     gain_db: float = 0.0,
     seed: int = 0,
 ) -> SessionPlan:
@@ -78,8 +86,10 @@ def make_plan(
         num_samples=num_samples,
         speakers=tuple(PlannedSpeaker(speaker=n, speaker_local=n, level_dbfs=-26.0) for n in names),
         placements=tuple(placements),
-        room=draw_room(room or RoomConfig(t60=(0.2, 0.25)), names, rng, sampling_rate=RATE),
-        noise=draw_noise(noise or NoiseConfig(), rng, None, RATE),
+        room=(
+            place := draw_room(room or RoomConfig(t60=(0.2, 0.25)), names, rng, sampling_rate=RATE)
+        ),
+        noise=draw_noise(noise or NoiseConfig(), rng, noises, RATE, place),
         peak_dbfs=-1.0,
         asked=Asked(),
     )
@@ -126,7 +136,7 @@ def test_nine_stems_sum_to_the_mixture(tmp_path: Path, format: str, subtype: str
     assert report.mix.clipped_samples == 0
 
 
-@pytest.mark.parametrize("kind", ["white", "pink", "speech_shaped"])
+@pytest.mark.parametrize("kind", ["white", "pink", "speech_shaped", "diffuse", "point"])
 def test_snr_measured_on_the_stems_is_the_asked_one(tmp_path: Path, kind: str) -> None:
     plan = make_plan(9.0, noise=NoiseConfig.model_validate({"kind": kind, "snr_db": (12, 12)}))
     report = to_files(plan, tmp_path, format="wav")
@@ -136,7 +146,7 @@ def test_snr_measured_on_the_stems_is_the_asked_one(tmp_path: Path, kind: str) -
         for stem in report.mix.stems
     }
     noise = active_level_dbfs(signals.pop("noise"), active, RATE)
-    speech = active_level_dbfs(sum(signals.values()), active, RATE)  # type: ignore[arg-type]
+    speech = active_level_dbfs(sum(signals.values()), active, RATE)
     assert speech - noise == pytest.approx(12.0, abs=0.1)
     assert report.noise[0].snr_db_measured == pytest.approx(12.0, abs=0.01)
 
@@ -153,7 +163,7 @@ def test_the_mixture_is_the_same_without_stems_in_memory_and_from_scratch(
     assert first.audio == second.audio == third.audio
     assert first.mix.stems == third.mix.stems != ()
     assert list(scratch.iterdir()) == []
-    memory = render(plan, Sources(), active=activity(plan), stems=True)
+    memory = render(plan, Sources(), active=activity(plan), targets=["reverberant"])
     written, _ = soundfile.read(tmp_path / "a/audio/a.flac", dtype="float32")
     assert np.array_equal(memory.mixture[0], written)
     assert memory.noise is not None and set(memory.stems) == {"S01", "S02"}
@@ -201,7 +211,7 @@ def test_stems_that_cancel_each_other_are_kept_in_float(tmp_path: Path) -> None:
 
 def test_a_dry_room_without_noise_is_the_sum_of_the_slices() -> None:
     plan = make_plan(5.0, room=RoomConfig(kind="dry"), noise=NoiseConfig(kind="none"))
-    result = render(plan, Sources(), active=activity(plan), stems=True)
+    result = render(plan, Sources(), active=activity(plan), targets=["reverberant"])
     wanted = np.zeros(plan.num_samples)
     for p in plan.placements:
         wanted[p.start_sample :][: p.num_samples] += Sources().samples(p.utterance) / 32768
@@ -213,7 +223,9 @@ def test_a_dry_room_without_noise_is_the_sum_of_the_slices() -> None:
 
 def test_speech_arrives_after_the_direct_delay() -> None:
     plan = make_plan(4.0, noise=NoiseConfig(kind="none"))
-    result = render(plan, Sources(), active=activity(plan), stems=True, response_kind="direct")
+    result = render(
+        plan, Sources(), active=activity(plan), targets=["reverberant"], response_kind="direct"
+    )
     first, seat = plan.placements[0], plan.room.seats[0]
     loud = np.flatnonzero(np.abs(result.stems["S01"][0]) > 1e-3)[0]
     arrival = first.start_sample + seat.direct_delay_samples
@@ -277,3 +289,126 @@ def test_memory_does_not_grow_with_the_session(
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.3 * peaks[0]  # a float32 signal of 300 s alone would be 19 MB
+
+
+def test_several_noises_have_a_ratio_each_and_one_stem(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    soundfile.write(tmp_path / "hum.wav", 0.1 * rng.standard_normal(3 * RATE), RATE)
+    clips = NoiseCollection.open(tmp_path, RATE)
+    asked = NoiseConfig.model_validate(
+        {
+            "kind": "diffuse",
+            "snr_db": (20, 20),
+            "also": [
+                {"kind": "point", "snr_db": (15, 15), "spectrum": "clip"},
+                {"kind": "ambient", "snr_db": (30, 30)},
+            ],
+        }
+    )
+    plan = make_plan(8.0, room=PAIR, noise=asked, noises=clips)
+    result = render(
+        plan,
+        Sources(),
+        active=activity(plan),
+        materials=Materials(noises=clips),
+        targets=["reverberant"],
+    )
+    rows = result.report.noise
+    assert [(row.kind, row.snr_db_asked) for row in rows] == [
+        ("diffuse", 20.0), ("point", 15.0), ("ambient", 30.0)
+    ]  # fmt: skip
+    assert all(abs(row.snr_db_measured - row.snr_db_asked) < 0.01 for row in rows)
+    assert rows[1].position_m == plan.noise[1].position_m is not None
+    assert result.noise is not None
+    # Independent noises add up in power: 20, 15 and 30 dB together are 13.7 dB.
+    together = -10 * np.log10(sum(10 ** (-row.snr_db_asked / 10) for row in rows))
+    active = activity(plan)
+    speech = active_level_dbfs(sum(result.stems.values())[0], active, RATE)  # type: ignore[index]
+    noise = active_level_dbfs(result.noise[0], active, RATE)
+    assert speech - noise == pytest.approx(together, abs=0.3)
+    total = result.noise + sum(result.stems.values())
+    assert np.abs(result.mixture - total).max() <= ONE_STEP
+
+
+def test_targets_are_parts_of_the_stems_and_leave_the_mixture_alone(tmp_path: Path) -> None:
+    plan = make_plan(6.0, room=PAIR)
+    every: list[Target] = ["reverberant", "early", "direct", "dry"]
+    result = render(plan, Sources(), active=activity(plan), targets=every)
+    assert np.array_equal(result.mixture, render(plan, Sources(), active=activity(plan)).mixture)
+    room = responses(plan.room, RATE)
+    late = response_part(plan.room, room, "late", RATE)
+    early = response_part(plan.room, room, "early", RATE)
+    direct = response_part(plan.room, room, "direct", RATE)
+    assert np.array_equal(early + late, room.h)
+    assert np.array_equal(early[direct != 0], direct[direct != 0])
+    for name in ("S01", "S02"):
+        whole, first, path, dry = (result.targets[target][name] for target in every)
+        assert whole.shape == first.shape == path.shape == (2, plan.num_samples)
+        assert dry.shape == (1, plan.num_samples)
+        powers = [float(np.mean(signal**2)) for signal in (path, first, whole)]
+        assert powers[0] < powers[1] < powers[2]
+        rest = convolved(plan, late, name) * 10 ** (result.report.mix.gain_db / 20)
+        assert np.abs(first + rest - whole).max() < 1e-4
+
+
+def convolved(plan: SessionPlan, h: np.ndarray, name: str) -> np.ndarray:
+    """A speaker through some responses, by the definition."""
+    own = [p for p in plan.placements if p.speaker_local == name]
+    dry = SpeakerTrack(own, Sources(), RATE).block(0, plan.num_samples)
+    assert dry is not None
+    k = [seat.speaker_local for seat in plan.room.seats].index(name)
+    return np.stack([fftconvolve(dry, channel)[: plan.num_samples] for channel in h[k]])
+
+
+def test_the_dry_target_is_in_time_with_the_direct_path() -> None:
+    plan = make_plan(6.0, noise=NoiseConfig(kind="none"), room=RoomConfig(directivity="omni"))
+    result = render(plan, Sources(), active=activity(plan), targets=["dry", "direct"])
+    for name in ("S01", "S02"):
+        dry, direct = (result.targets[target][name][0] for target in ("dry", "direct"))
+        spectrum = np.fft.rfft(direct, 2**18) * np.conj(np.fft.rfft(dry, 2**18))
+        lag = int(np.argmax(np.fft.irfft(spectrum)))
+        assert min(lag, 2**18 - lag) <= 1
+
+
+def test_targets_are_written_beside_the_stems_and_validate_knows_them(tmp_path: Path) -> None:
+    plan = make_plan(5.0, room=PAIR)
+    report = to_files(plan, tmp_path, targets=["early", "dry"], early_seconds=0.03)
+    rows = [(stem.kind, stem.target, stem.speaker_local) for stem in report.mix.stems]
+    assert rows == [
+        ("speaker", "early", "S01"), ("speaker", "early", "S02"),
+        ("speaker", "dry", "S01"), ("speaker", "dry", "S02"), ("noise", "reverberant", None),
+    ]  # fmt: skip
+    assert report.mix.residual_peak is None  # nothing that must add up
+    assert [stem.early_seconds for stem in report.mix.stems] == [0.03, 0.03, None, None, None]
+    shapes = {
+        soundfile.info(tmp_path / s.path).channels for s in report.mix.stems if s.target == "dry"
+    }
+    assert shapes == {1}
+
+
+def test_the_channel_comes_after_the_law(tmp_path: Path) -> None:
+    plan = make_plan(5.0).model_copy(
+        update={"channel": (PlannedEffect(name="clip", parameters={"below_peak_db": 6.0}),)}
+    )
+    clean = to_files(make_plan(5.0), tmp_path / "clean")
+    report = to_files(plan, tmp_path)
+    assert report.mix.pre_channel == "stems/a/pre_channel.flac"
+    before, _ = soundfile.read(tmp_path / report.mix.pre_channel, dtype="int16")
+    after, _ = soundfile.read(tmp_path / "audio/a.flac", dtype="int16")
+    wanted, _ = soundfile.read(tmp_path / "clean/audio/a.flac", dtype="int16")
+    assert np.array_equal(before, wanted) and not np.array_equal(after, before)
+    assert report.mix.residual_peak == clean.mix.residual_peak
+    assert [effect.name for effect in report.channel] == ["clip"]
+    memory = render(plan, Sources(), active=activity(plan))
+    assert memory.pre_channel is not None
+    assert np.array_equal(memory.pre_channel[0], before / np.float32(32768))
+    assert np.array_equal(memory.mixture[0], after / np.float32(32768))
+
+
+def test_wav_and_flac_hold_the_same_samples(tmp_path: Path) -> None:
+    plan = make_plan(4.0, room=PAIR)
+    wav = to_files(plan, tmp_path, format="wav", stems=False).audio
+    flac = to_files(plan, tmp_path, stems=False).audio
+    assert wav is not None and flac is not None
+    assert wav.pcm_sha256 == flac.pcm_sha256 and wav.num_samples == flac.num_samples
+    assert wav.sha256 == file_sha256(tmp_path / wav.path)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,9 +10,17 @@ import soundfile
 
 from talkover.manifests.errors import ConfigurationError, ManifestError
 from talkover.simulate.config import RoomConfig
+from talkover.simulate.legs import Leg
 from talkover.simulate.plan import RoomPlan
-from talkover.simulate.responses import ResponseSet, measure_drr, responses
+from talkover.simulate.responses import (
+    ResponseSet,
+    measure_drr,
+    point_delay,
+    point_response,
+    responses,
+)
 from talkover.simulate.rooms import draw_room
+from talkover.simulate.scene import scene_of
 
 RATE = 16000
 SPEAKERS = ["S01", "S02", "S03"]
@@ -162,3 +171,105 @@ def test_the_shared_responses_load(shared_data: Path) -> None:
     for response in rirs.responses.values():
         assert np.abs(response.samples[0, response.direct_delay_samples]) == pytest.approx(1.0)
         assert response.direct_delay_samples < 0.01 * RATE  # up to 0.14 s in the files
+
+
+@pytest.mark.parametrize("kind", ["shoebox", "images", "pra_rays"])
+@pytest.mark.parametrize("asked", [-6.0, 3.0, 12.0])
+def test_the_measured_drr_is_the_asked_one(kind: str, asked: float) -> None:
+    plan = shoebox(kind=kind, drr_db=(asked, asked), microphones="pair")
+    made = responses(plan, RATE)
+    assert made.drr_db == pytest.approx([asked] * 3, abs=0.5)
+    assert made.t60_measured == pytest.approx(plan.t60, rel=0.1)
+
+
+def test_an_asked_drr_leaves_the_direct_sound_and_the_channels_as_they_are() -> None:
+    plan = shoebox(microphones="pair")
+    wetter = plan.model_copy(
+        update={"seats": tuple(seat.model_copy(update={"drr_db": -10.0}) for seat in plan.seats)}
+    )
+    plain, wet = responses(plan, RATE).h, responses(wetter, RATE).h
+    for k, seat in enumerate(plan.seats):
+        near = slice(seat.direct_delay_samples - 10, seat.direct_delay_samples + 11)
+        assert np.array_equal(plain[k, 0, near], wet[k, 0, near])
+        late = slice(1600, 3000)
+        ratio = wet[k, :, late] / np.where(plain[k, :, late] == 0, 1, plain[k, :, late])
+        first, second = np.median(ratio, axis=1)
+        assert first == pytest.approx(second, rel=1e-3)  # the channels keep their difference
+
+
+def test_measured_responses_get_the_asked_drr(tmp_path: Path) -> None:
+    write_response(tmp_path / "room/a.wav", [100, 120])
+    rirs = ResponseSet.open(tmp_path, RATE)
+    plan = draw_room(
+        RoomConfig(kind="measured", drr_db=(4.0, 4.0)),
+        ["S01"],
+        np.random.default_rng(0),
+        sampling_rate=RATE,
+        rirs=rirs,
+    )
+    assert responses(plan, RATE, rirs=rirs).drr_db == pytest.approx([4.0], abs=0.5)
+
+
+def test_a_point_has_a_response_and_a_delay_in_the_room() -> None:
+    plan = shoebox(microphones="pair", directivity="omni")
+    place = plan.seats[1].position_m
+    assert np.array_equal(
+        point_response(plan, place, RATE),
+        responses(plan, RATE).h[1, :, : point_response(plan, place, RATE).shape[1]],
+    )
+    assert point_delay(plan, place, RATE) == plan.seats[1].direct_delay_samples
+    dry = shoebox(kind="dry")
+    assert point_response(dry, None, RATE).tolist() == [[1.0]]
+    assert point_delay(dry, None, RATE) == 0
+
+
+def test_a_point_in_a_measured_room_is_no_seat_if_there_are_others(tmp_path: Path) -> None:
+    for n, name in enumerate("abc"):
+        write_response(tmp_path / f"room/{name}.wav", [100 + 7 * n, 150], seed=n)
+    rirs = ResponseSet.open(tmp_path, RATE)
+    plan = draw_room(
+        RoomConfig(kind="measured"),
+        ["S01", "S02"],
+        np.random.default_rng(0),
+        sampling_rate=RATE,
+        rirs=rirs,
+    )
+    taken = {seat.response for seat in plan.seats}
+    (free,) = set(rirs.responses) - taken
+    h = point_response(plan, (1.0, 2.0, 1.0), RATE, rirs=rirs)
+    assert np.array_equal(h, rirs.response(free).samples)
+    delay = point_delay(plan, None, RATE, rirs=rirs)
+    assert delay == rirs.response(free).direct_delay_samples
+
+
+def test_who_sits_has_one_leg_and_who_walks_has_many() -> None:
+    plan = draw_room(
+        RoomConfig(moving=1.0, t60=(0.2, 0.25)),
+        ["S01"],
+        np.random.default_rng(2),
+        sampling_rate=RATE,
+        seconds=30.0,
+    )
+    seat = plan.seats[0]
+    assert seat.trajectory
+    walking = responses(plan, RATE)
+    assert len(walking.legs) == len(walking.h) > 10
+    sitting = plan.model_copy(update={"seats": (seat.model_copy(update={"trajectory": ()}),)})
+    still = responses(sitting, RATE)
+    assert still.legs == (Leg(0),)
+    length = min(still.h.shape[2], walking.h.shape[2])
+    assert np.array_equal(still.h[0, :, :length], walking.h[0, :, :length])
+
+
+def test_the_scene_tells_what_was_asked_and_what_came_out() -> None:
+    plan = shoebox(microphones="pair+headsets", drr_db=(0.0, 2.0))
+    session = SimpleNamespace(room=plan, sampling_rate=RATE)
+    scene = scene_of(session, responses(plan, RATE))  # type: ignore[arg-type]
+    assert scene.room.kind == "shoebox" and scene.room.provider == "shoebox"
+    assert scene.room.t60_octaves == RoomConfig().t60_octaves
+    assert scene.microphones.devices == (0, 0, 1, 2, 3)
+    assert scene.microphones.worn_by == (None, None, *SPEAKERS)
+    for seat, planned in zip(scene.seats, plan.seats, strict=True):
+        assert seat.drr_db_asked == planned.drr_db
+        assert seat.drr_db == pytest.approx(planned.drr_db, abs=0.5)
+        assert seat.facing_deg == planned.facing_deg and seat.directivity == "head"

@@ -23,7 +23,7 @@ from talkover.simulate.run import RunRequest, make_planner, plan_only, prepare, 
 from talkover.simulate.source_cache import SourceCache
 
 RATE = 16000
-SHORT = ["room.kind=dry", "noise.kind=none", "registration.length=null", "session.length=[20,20]"]
+SHORT = ["room.kind=dry", "noise.kind=none", "registration.lengths=[]", "session.length=[20,20]"]
 SENTENCES = [
     "the train leaves at noon", "we should buy bread", "my sister lives in paris",
     "rain is coming this evening", "nobody answered the phone", "please close the window",

@@ -43,12 +43,9 @@ def stems(planner: Planner, plan: SessionPlan) -> tuple[tuple[Supervision, ...],
         plan,
         planner.cache,
         active=active_intervals(supervisions),
-        noises=None,
-        rirs=None,
         response_kind="direct",
-        stems=True,
+        targets=["reverberant"],
     )
-    assert rendering.stems is not None
     return supervisions, rendering.stems
 
 

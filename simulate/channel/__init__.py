@@ -1,0 +1,1 @@
+"""What happens to the mixture after the microphones: responses, bands, codecs, losses, clocks."""
