@@ -19,6 +19,7 @@ from talkover.manifests.errors import ConfigurationError, ManifestError, Talkove
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from talkover.manifests.audit import Audit
     from talkover.simulate.summary import Summary
 
 app = typer.Typer(
@@ -317,6 +318,162 @@ def validate(
 
 
 @app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="File or folder to read.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="File or folder to write.")],
+    from_: Annotated[
+        str | None, typer.Option("--from", help="Format; default guessed from name and content.")
+    ] = None,
+    to: Annotated[str | None, typer.Option(help="Format; default guessed from the name.")] = None,
+    allow_loss: Annotated[
+        bool, typer.Option("--allow-loss", help="Write although labels will be lost.")
+    ] = False,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="List what cannot be read in a file, and go on.")
+    ] = False,
+    audio: Annotated[
+        Path | None, typer.Option(help="Folder of the recordings, SESSION.wav and so on.")
+    ] = None,
+    absolute_paths: Annotated[
+        bool, typer.Option("--absolute-paths", help="Write absolute paths of recordings.")
+    ] = False,
+    local_speakers: Annotated[
+        bool, typer.Option("--local-speakers", help="No speaker is in two sessions.")
+    ] = False,
+    licence: Annotated[
+        str | None, typer.Option(help="SPDX id for sessions that come without one.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Carry labels and recordings into another format; what it cannot hold is said.
+
+    Formats: lhotse, lhotse-pair, rttm, stm, ctm, words, seglst, uem, textgrid, audacity, srt, vtt,
+    kaldi, nemo, parquet, datasets, moss, tagspeech.
+
+    Example: talkover convert meetings.rttm out --audio recordings/
+    """
+    from talkover.manifests.convert import convert as run
+
+    done = run(
+        source,
+        target,
+        from_=from_,
+        to=to,
+        allow_loss=allow_loss,
+        skip_bad=skip_bad,
+        audio=audio,
+        absolute_paths=absolute_paths,
+        local_speakers=local_speakers,
+        licence=licence,
+    )
+    for loss in done.lost:
+        print(f"{'lost' if loss.blocks else 'not held'}: {loss.text()}", file=sys.stderr)
+    for error in done.rejected:
+        print(f"rejected: {error}", file=sys.stderr)
+    if as_json:
+        _print(done.plain(), as_json)
+        return
+    print(
+        f"{target}: {done.sessions} sessions, {done.utterances} utterances, "
+        f"{done.source_format} to {done.target_format}"
+    )
+
+
+@app.command()
+def card(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR…", help="Produced folders.")],
+    out: Annotated[Path, typer.Option(help="Gets croissant.json and README.md.")],
+    name: Annotated[str | None, typer.Option(help="Of the data set; default OUT's name.")] = None,
+    collection: Annotated[
+        bool, typer.Option("--collection", help="Let each session keep a licence of its own.")
+    ] = False,
+    allow_unstated: Annotated[
+        bool, typer.Option("--allow-unstated", help="Accept sources without a known licence.")
+    ] = False,
+    creator: Annotated[str | None, typer.Option(help="Who publishes the data set.")] = None,
+    url: Annotated[str | None, typer.Option(help="Where it is published.")] = None,
+    version: Annotated[str, typer.Option(help="Of the data set.")] = "1.0.0",
+    date: Annotated[str | None, typer.Option(help="Of publication, as 2026-11-21.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Describe a data set: a Croissant 1.1 file and a page, with its licence and whom to name.
+
+    Example: talkover card out --out card --name "Ten talks" --creator "A. Person"
+    """
+    from talkover.manifests.card import CardOptions, write_card
+
+    options = CardOptions(
+        name=name,
+        collection=collection,
+        allow_unstated=allow_unstated,
+        creator=creator,
+        url=url,
+        version=version,
+        date=date,
+    )
+    _print(write_card(folders, out, options).plain(), as_json)
+
+
+@app.command()
+def audit(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="DIR…",
+            help="Folders or manifests: ours, plain Lhotse cuts, label files, RTTM beside audio.",
+        ),
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the page to this file.")] = None,
+    fail_on: Annotated[str, typer.Option(help="error, warning or never: exit 1 from there.")] = (
+        "error"
+    ),
+    audio: Annotated[bool, typer.Option("--audio", help="Players in the page.")] = False,
+    read_audio: Annotated[bool, typer.Option(help="Open, decode and measure audio files.")] = True,
+    splits: Annotated[
+        str | None, typer.Option(metavar="NAME=DIR,…", help="Inputs by the name of their split.")
+    ] = None,
+    embeddings: Annotated[
+        Path | None, typer.Option(help="Parquet of voice vectors: speaker, vector.")
+    ] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="Labels of real meetings to hold turn-taking against.")
+    ] = None,
+    checks: Annotated[str | None, typer.Option(metavar="NAME,…", help="Only these checks.")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder that keeps tables for the next time.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Workers.")] = 1,
+    executor: Annotated[str, typer.Option(help="serial, processes or ray.")] = "processes",
+    as_json: Json = False,
+) -> None:
+    """See what is in a corpus, what is wrong with it and what leaked.
+
+    Example: talkover audit out --html out/audit.html --fail-on error
+    """
+    from talkover.manifests.audit import Audit
+
+    _choice("--fail-on", fail_on, ("error", "warning", "never"))
+    with _progress("reading audio", None, quiet=as_json) as advance:
+        made = Audit.from_manifests(
+            paths or [],
+            splits=_named_paths(splits),
+            embeddings=embeddings,
+            reference=reference,
+            audio=read_audio,
+            checks=None if checks is None else checks.split(","),
+            jobs=jobs,
+            executor=executor,
+            cache=cache,
+            progress=advance,
+        )
+    if html is not None:
+        made.to_html(html, audio=audio)
+    _print_audit(made, as_json)
+    if made.worst() in {"error": ["error"], "warning": ["error", "warning"], "never": []}[fail_on]:
+        raise typer.Exit(1)
+
+
+@app.command()
 def score(
     ref: Annotated[Path, typer.Argument(help="Reference: any label file or produced folder.")],
     hyp: Annotated[Path, typer.Argument(help="Hypothesis: any label file or produced folder.")],
@@ -474,6 +631,19 @@ def _fractions(text: str) -> dict[str, float]:
     return shares
 
 
+def _named_paths(text: str | None) -> dict[str, Path] | None:
+    """``train=a,test=b`` as a mapping."""
+    if text is None:
+        return None
+    named = {}
+    for part in text.split(","):
+        name, equals, path = part.partition("=")
+        if not equals or not name or not path:
+            raise ConfigurationError(f"--splits takes NAME=DIR,…, such as train=a,test=b: {text!r}")
+        named[name.strip()] = Path(path)
+    return named
+
+
 def _channel(text: str) -> Any:
     if text == "mean":
         return text
@@ -561,16 +731,45 @@ def _print_summary(summary: Summary, out: Path, as_json: bool) -> None:
         print(f"    {count} × {reason}")
 
 
+EXAMPLES = 5
+"""Findings of a check that `talkover audit` prints; the page and --json have more."""
+
+
+def _print_audit(audit: Audit, as_json: bool) -> None:
+    if as_json:
+        values = {
+            "checks": json.loads(audit.checks.to_json(orient="records")),
+            "findings": json.loads(audit.findings.to_json(orient="records")),
+        }
+        print(json.dumps(values, ensure_ascii=False))
+        return
+    from talkover.manifests.audit.columns import rows_of
+
+    hours, turns = audit.sessions["duration"].sum() / 3600, len(audit.turns)
+    print(f"{len(audit.sessions)} sessions, {hours:.2f} h, {turns} supervisions")
+    for row in rows_of(audit.checks):
+        why = f" ({row.reason})" if row.reason else ""
+        count = f" {row.findings}" if row.findings else ""
+        print(f"  {row.number:>3} {row.check:24} {row.status}{count}{why}")
+        if row.findings:
+            own = audit.findings[audit.findings["check"] == row.check]
+            for one in rows_of(own.head(EXAMPLES)):
+                place = "" if one.session != one.session else f"{one.session}: "
+                print(f"      {one.severity}: {place}{one.locus}: {one.value} (right: {one.limit})")
+            if len(own) > EXAMPLES:
+                print(f"      … and {len(own) - EXAMPLES} more")
+
+
 class _progress:
     """A bar with × real time and time left; silent where stderr is not a terminal."""
 
-    def __init__(self, what: str, total: float, *, quiet: bool) -> None:
+    def __init__(self, what: str, total: float | None, *, quiet: bool) -> None:
         self._what, self._total = what, total
         self._quiet = quiet or not sys.stderr.isatty()
 
-    def __enter__(self) -> Callable[[float], None]:
+    def __enter__(self) -> Callable[..., None]:
         if self._quiet:
-            return lambda seconds: None
+            return lambda seconds, total=None: None
         import time
 
         from rich.console import Console
@@ -587,11 +786,12 @@ class _progress:
         task = self._bar.add_task(self._what, total=self._total, speed="")
         begun, done = time.monotonic(), 0.0
 
-        def advance(seconds: float) -> None:
+        def advance(seconds: float, total: float | None = None) -> None:
             nonlocal done
             done += seconds
             speed = done / max(1e-9, time.monotonic() - begun)
-            self._bar.update(task, advance=seconds, speed=f"{speed:,.0f} × real time")
+            text = f"{speed:,.0f} × real time"
+            self._bar.update(task, advance=seconds, total=total, speed=text)
 
         return advance
 

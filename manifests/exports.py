@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
+from talkover.manifests.labels import STM_LABEL, UNSCORED
 from talkover.manifests.markers import atomic_path
 from talkover.manifests.schema import Supervision, TimeSpan
 from talkover.manifests.segments import Segment
@@ -109,8 +110,20 @@ def rttm_line(session: str, speaker: str, start: float, end: float) -> str:
 def stm_lines(session: Labelled) -> str:
     """The supervisions of a session that have text, as lines of an STM."""
     return "".join(
-        f"{_stm_line(session.id, s)}\n" for s in session.supervisions if s.text is not None
+        stm_line(session.id, s.speaker, s.start, s.end, s.text)
+        for s in session.supervisions
+        if s.text is not None
     )
+
+
+def stm_line(session: str, speaker: str, start: float, end: float, text: str | None) -> str:
+    """One line of an STM with its line end; a text of None is a stretch not to be scored.
+
+    A text that begins like a label of STM (``<O,F0>``) gets an empty one before it.
+    """
+    said = UNSCORED if text is None else " ".join(text.split())
+    said = f"<,> {said}" if STM_LABEL.match(said) else said
+    return f"{session} 1 {speaker} {start:.{DIGITS}f} {end:.{DIGITS}f} {said}".rstrip() + "\n"
 
 
 def ctm_lines(session: Labelled) -> str:
@@ -121,10 +134,14 @@ def ctm_lines(session: Labelled) -> str:
         for w in s.words or ()
     )
     return "".join(
-        f"{session.id} {speaker} {start:.{DIGITS}f} "
-        f"{round(end, DIGITS) - round(start, DIGITS):.{DIGITS}f} {symbol}\n"
-        for start, end, speaker, symbol in rows
+        ctm_line(session.id, speaker, start, end, symbol) for start, end, speaker, symbol in rows
     )
+
+
+def ctm_line(session: str, speaker: str, start: float, end: float, symbol: str) -> str:
+    """One line of a CTM with its line end; the symbol holds no white space."""
+    first, last = round(start, DIGITS), round(end, DIGITS)
+    return f"{session} {speaker} {first:.{DIGITS}f} {last - first:.{DIGITS}f} {symbol}\n"
 
 
 def seglst_rows(session: Labelled) -> list[dict[str, str | float]]:
@@ -134,7 +151,12 @@ def seglst_rows(session: Labelled) -> list[dict[str, str | float]]:
 
 def uem_lines(session: Labelled) -> str:
     """The labelled stretches of a session as lines of a UEM."""
-    return "".join(f"{session.id} 1 {s.start:.{DIGITS}f} {s.end:.{DIGITS}f}\n" for s in session.uem)
+    return "".join(uem_line(session.id, span.start, span.end) for span in session.uem)
+
+
+def uem_line(session: str, start: float, end: float) -> str:
+    """One line of a UEM with its line end."""
+    return f"{session} 1 {start:.{DIGITS}f} {end:.{DIGITS}f}\n"
 
 
 def write_rttm(path: Path | str, sessions: Mapping[str, Sequence[Segment]]) -> int:
@@ -153,11 +175,6 @@ def _open(stack: ExitStack, path: Path) -> IO[str]:
     """A text file that gets its name when the stack is closed without an error."""
     temporary = stack.enter_context(atomic_path(path))
     return stack.enter_context(temporary.open("w", encoding="utf-8", newline="\n"))
-
-
-def _stm_line(session: str, s: Supervision) -> str:
-    text = " ".join((s.text or "").split())
-    return f"{session} 1 {s.speaker} {s.start:.{DIGITS}f} {s.end:.{DIGITS}f} {text}".rstrip()
 
 
 def _seglst_row(session: str, s: Supervision) -> dict[str, str | float]:

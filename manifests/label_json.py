@@ -6,6 +6,7 @@ Errors name the field; the reader of the file (`talkover.manifests.labels`) adds
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from talkover.manifests.errors import ManifestError
@@ -39,16 +40,29 @@ def segment_of_seglst(row: Json, default_session: str) -> Segment:
     )
 
 
-def segments_of_lhotse(row: Json, *, regions: bool) -> Iterator[Segment]:
-    """Segments of a cut (mixed ones track by track) or of a supervision by itself.
+@dataclass(frozen=True, slots=True)
+class PlacedSupervision:
+    """A supervision of a cut, or by itself, and what puts it on the clock of its session."""
 
-    Args:
-        row: The object.
-        regions: Give a segment for each of talkover's speech regions, where there are any.
-    """
+    session: str
+    place: str
+    """Its field in the object, such as ``supervisions[3]``; empty for one by itself."""
+    row: Json
+    shift: float
+    """Seconds to add to its times."""
+    word_shift: float
+    """Seconds to add to the times of its words."""
+
+    def error(self, error: ManifestError) -> ManifestError:
+        """An error in the supervision as one in the object."""
+        place = f"{self.place}.{error.field or ''}".strip(".")
+        return ManifestError(error.reason, field=place or None)
+
+
+def placed_supervisions(row: Json) -> Iterator[PlacedSupervision]:
+    """The supervisions of a cut (mixed ones track by track), or a supervision by itself."""
     if "type" not in row:
-        session = _typed(row, "recording_id", str)
-        yield from _supervision(row, session, 0.0, 0.0, regions)
+        yield PlacedSupervision(_typed(row, "recording_id", str), "", row, 0.0, 0.0)
         return
     session = _typed(row, "id", str)
     for track in _objects(row, "tracks") if "tracks" in row else [{"cut": row}]:
@@ -56,33 +70,53 @@ def segments_of_lhotse(row: Json, *, regions: bool) -> Iterator[Segment]:
         # A supervision is on its cut's clock, a word on its recording's (Lhotse issue 1193).
         begin = seconds(cut.get("start", 0.0), "start")
         for number, supervision in enumerate(_objects(cut, "supervisions")):
-            try:
-                yield from _supervision(supervision, session, offset, offset - begin, regions)
-            except ManifestError as error:
-                place = f"supervisions[{number}].{error.field or ''}".rstrip(".")
-                raise ManifestError(error.reason, field=place) from None
+            place = f"supervisions[{number}]"
+            yield PlacedSupervision(session, place, supervision, offset, offset - begin)
 
 
-def _supervision(
-    row: Json, session: str, shift: float, word_shift: float, regions: bool
-) -> Iterator[Segment]:
-    speaker = "" if row.get("speaker") is None else str(row["speaker"])
+def segments_of_lhotse(row: Json, *, regions: bool) -> Iterator[Segment]:
+    """Segments of a cut (mixed ones track by track) or of a supervision by itself.
+
+    Args:
+        row: The object.
+        regions: Give a segment for each of talkover's speech regions, where there are any.
+    """
+    for placed in placed_supervisions(row):
+        try:
+            yield from _segments(placed, regions)
+        except ManifestError as error:
+            raise placed.error(error) from None
+
+
+def speaker_of(row: Json) -> str:
+    """The speaker of a Lhotse supervision; empty where nothing says who."""
+    return "" if row.get("speaker") is None else str(row["speaker"])
+
+
+def _segments(placed: PlacedSupervision, regions: bool) -> Iterator[Segment]:
+    row, speaker = placed.row, speaker_of(placed.row)
     ours = _talkover(row)
     if regions and "regions" in ours:
         for region in _objects(ours, "regions"):
-            yield make_segment(session, speaker, *_span(region, shift))
+            yield make_segment(placed.session, speaker, *span_of(region, placed.shift))
         return
-    text = row.get("text")
+    text, words = row.get("text"), aligned_words(row, placed.word_shift)
     yield make_segment(
-        session,
+        placed.session,
         speaker,
-        *_span(row, shift),
+        *span_of(row, placed.shift),
         text if isinstance(text, str) else None,
-        _words(row, word_shift),
+        None if words is None else tuple(word for word, _ in words),
     )
 
 
-def _words(row: Json, shift: float) -> tuple[LabelWord, ...] | None:
+def aligned_words(row: Json, shift: float) -> tuple[tuple[LabelWord, float | None], ...] | None:
+    """The words of a Lhotse supervision with their scores, or None where it has no word times.
+
+    Args:
+        row: The supervision.
+        shift: Seconds to add to their times.
+    """
     alignment = row.get("alignment")
     items = alignment.get("word") if isinstance(alignment, dict) else None
     if items is None:
@@ -94,18 +128,18 @@ def _words(row: Json, shift: float) -> tuple[LabelWord, ...] | None:
         if not isinstance(values, list) or len(values) < 3:
             raise ManifestError(f"must be [symbol, start, duration, …], got {item!r}", field=place)
         start, duration = seconds(values[1], place), length(values[2], place)
-        words.append(
-            LabelWord(
-                symbol=str(values[0]),
-                start=round(start + shift, TIME_DIGITS),
-                end=round(start + duration + shift, TIME_DIGITS),
-            )
+        word = LabelWord(
+            symbol=str(values[0]),
+            start=round(start + shift, TIME_DIGITS),
+            end=round(start + duration + shift, TIME_DIGITS),
         )
+        score = values[3] if len(values) > 3 else None
+        words.append((word, None if score is None else seconds(score, place)))
     return tuple(words)
 
 
-def _span(row: Json, shift: float) -> tuple[float, float]:
-    """Start and end as Lhotse rounds them, moved."""
+def span_of(row: Json, shift: float) -> tuple[float, float]:
+    """Start and end in seconds as Lhotse rounds them, moved."""
     start = seconds(row.get("start"), "start")
     end = start + length(row.get("duration"), "duration")
     return round(start + shift, TIME_DIGITS), round(end + shift, TIME_DIGITS)

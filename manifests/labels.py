@@ -29,9 +29,20 @@ from talkover.manifests.label_json import is_lhotse, segment_of_seglst, segments
 from talkover.manifests.lines import Line, cuts_file, read_lines
 from talkover.manifests.segments import LabelWord, Segment, length, make_segment, seconds
 
-__all__ = ["LabelFormat", "LabelWord", "Segment", "guess_format", "read_labels", "read_uem"]
+__all__ = [
+    "LabelFormat",
+    "LabelWord",
+    "OnError",
+    "Segment",
+    "guess_format",
+    "read_labels",
+    "read_uem",
+]
 
 LabelFormat = Literal["rttm", "stm", "ctm", "words", "seglst", "lhotse"]
+
+OnError = Callable[[ManifestError], None]
+"""Is told of what cannot be read, with its place."""
 
 UNSCORED = "ignore_time_segment_in_scoring"
 """Text of a stretch that NIST's tools leave out; read as a segment without text."""
@@ -43,12 +54,17 @@ _BY_SUFFIX: dict[str, LabelFormat] = {
     ".tsv": "words",
     ".jsonl": "lhotse",
 }
-_STM_LABEL = re.compile(r"<[^<>\s]*,[^<>\s]*>(\s+|$)")  # STM's <O,F0,male>, not <unk>
+STM_LABEL = re.compile(r"<[^<>\s]*,[^<>\s]*>(\s+|$)")  # STM's <O,F0,male>, not <unk>
+_SESSION_COLUMNS = ("session_id", "recording", "recording_id")
 _WORD_COLUMNS = ("session", "speaker", "start", "end", "word")
 
 
 def read_labels(
-    path: Path | str, *, format: LabelFormat | None = None, regions: bool = False
+    path: Path | str,
+    *,
+    format: LabelFormat | None = None,
+    regions: bool = False,
+    on_error: OnError | None = None,
 ) -> dict[str, list[Segment]]:
     """All segments of a file, by session.
 
@@ -57,6 +73,8 @@ def read_labels(
         format: None takes it from the name.
         regions: Of Lhotse cuts with talkover's fields, give one segment a speech region, without
             text, instead of one a supervision. Other files have no regions and read as ever.
+        on_error: Is told of each line or object that cannot be read, which is then passed over;
+            None raises the first.
 
     Returns:
         Sessions and their segments in the order of the file. CTM and word TSV give one segment a
@@ -68,19 +86,26 @@ def read_labels(
     """
     file = cuts_file(path)
     sessions: dict[str, list[Segment]] = {}
-    for segment in _READERS[format or _known_format(file)](file, regions):
+    for segment in _READERS[format or _known_format(file)](file, regions, on_error or raise_it):
         sessions.setdefault(segment.session, []).append(segment)
     return sessions
 
 
-def read_uem(path: Path | str) -> dict[str, list[tuple[float, float]]]:
+def raise_it(error: ManifestError) -> None:
+    """What is done with an error where nothing else is said."""
+    raise error from None
+
+
+def read_uem(
+    path: Path | str, *, on_error: OnError | None = None
+) -> dict[str, list[tuple[float, float]]]:
     """The stretches to score of each session, in seconds: ``session channel start end`` a line.
 
     Raises:
         ManifestError: As `read_labels`.
     """
     sessions: dict[str, list[tuple[float, float]]] = {}
-    for row in _parsed(Path(path), lambda text: _stretch(text.split())):
+    for row in _parsed(Path(path), lambda text: _stretch(text.split()), on_error or raise_it):
         sessions.setdefault(row.session, []).append((row.start, row.end))
     return sessions
 
@@ -92,7 +117,7 @@ def segments_of_rttm(lines: Iterable[str], *, path: Path, first_line: int = 1) -
         ManifestError: With file and line.
     """
     numbered = (Line(n, text, True) for n, text in enumerate(lines, start=first_line))
-    return list(_parsed(path, _rttm_segment, lines=numbered))
+    return list(_parsed(path, _rttm_segment, raise_it, lines=numbered))
 
 
 def guess_format(path: Path | str) -> LabelFormat | None:
@@ -117,8 +142,8 @@ def _known_format(path: Path) -> LabelFormat:
     return kind
 
 
-def _rttm(path: Path, regions: bool) -> Iterator[Segment]:
-    return _parsed(path, _rttm_segment)
+def _rttm(path: Path, regions: bool, on_error: OnError) -> Iterator[Segment]:
+    return _parsed(path, _rttm_segment, on_error)
 
 
 def _rttm_segment(text: str) -> Segment | None:
@@ -130,33 +155,34 @@ def _rttm_segment(text: str) -> Segment | None:
     return make_segment(fields[1], fields[7], start, start + length(fields[4], "duration"))
 
 
-def _stm(path: Path, regions: bool) -> Iterator[Segment]:
+def _stm(path: Path, regions: bool, on_error: OnError) -> Iterator[Segment]:
     def segment(text: str) -> Segment | None:
         fields = text.split(None, 5)
         _require(fields, 5)
         if fields[2] == "inter_segment_gap":
             return None
         said = fields[5].rstrip() if len(fields) == 6 else ""
-        said = _STM_LABEL.sub("", said, count=1) if _STM_LABEL.match(said) else said
+        said = STM_LABEL.sub("", said, count=1) if STM_LABEL.match(said) else said
         start, end = seconds(fields[3], "start"), seconds(fields[4], "end")
         known = said.lower() != UNSCORED
         return make_segment(fields[0], fields[2], start, end, said if known else None)
 
-    return _parsed(path, segment)
+    return _parsed(path, segment, on_error)
 
 
-def _ctm(path: Path, regions: bool) -> Iterator[Segment]:
+def _ctm(path: Path, regions: bool, on_error: OnError) -> Iterator[Segment]:
     def segment(text: str) -> Segment:
         fields = text.split()
         _require(fields, 5)
         start = seconds(fields[2], "start")
         return _word(fields[0], fields[1], start, start + length(fields[3], "duration"), fields[4])
 
-    return _parsed(path, segment)
+    return _parsed(path, segment, on_error)
 
 
-def _words(path: Path, regions: bool) -> Iterator[Segment]:
+def _words(path: Path, regions: bool, on_error: OnError) -> Iterator[Segment]:
     header = next((line.text for line in read_lines(path)), "").split("\t")
+    header = ["session" if name in _SESSION_COLUMNS else name for name in header]
     if missing := [name for name in _WORD_COLUMNS if name not in header]:
         raise ManifestError(f"header lacks {', '.join(missing)}", path=path, line=1)
     columns = [header.index(name) for name in _WORD_COLUMNS]
@@ -170,10 +196,10 @@ def _words(path: Path, regions: bool) -> Iterator[Segment]:
         # Words of AMI that end before they start (a few in 788,624) are said, but take no time.
         return _word(session, speaker, start, max(start, end), word)
 
-    return _parsed(path, segment, skip_lines=1)
+    return _parsed(path, segment, on_error, skip_lines=1)
 
 
-def _seglst(path: Path, regions: bool) -> Iterator[Segment]:
+def _seglst(path: Path, regions: bool, on_error: OnError) -> Iterator[Segment]:
     try:
         rows = json.loads("\n".join(line.text for line in read_lines(path)))
     except ValueError as error:
@@ -189,10 +215,10 @@ def _seglst(path: Path, regions: bool) -> Iterator[Segment]:
                 yield segment_of_seglst(row, default)
         except ManifestError as error:
             place = f"[{number}].{error.field or ''}".rstrip(".")
-            raise ManifestError(error.reason, path=path, field=place) from None
+            on_error(ManifestError(error.reason, path=path, field=place))
 
 
-def _lhotse(path: Path, regions: bool) -> Iterator[Segment]:
+def _lhotse(path: Path, regions: bool, on_error: OnError) -> Iterator[Segment]:
     for line in read_lines(path):
         try:
             row: Any = json.loads(line.text)
@@ -200,14 +226,15 @@ def _lhotse(path: Path, regions: bool) -> Iterator[Segment]:
                 raise ManifestError(f"must be an object, got {line.text[:80]!r}")
             yield from segments_of_lhotse(row, regions=regions)
         except ManifestError as error:
-            raise _placed(error, path, line.number) from None
+            on_error(_placed(error, path, line.number))
         except ValueError as error:
-            raise ManifestError(f"not JSON: {error}", path=path, line=line.number) from error
+            on_error(ManifestError(f"not JSON: {error}", path=path, line=line.number))
 
 
 def _parsed(
     path: Path,
     parse: Callable[[str], Segment | None],
+    on_error: OnError,
     *,
     skip_lines: int = 0,
     lines: Iterable[Line] | None = None,
@@ -219,7 +246,8 @@ def _parsed(
         try:
             segment = parse(line.text)
         except ManifestError as error:
-            raise _placed(error, path, line.number) from None
+            on_error(_placed(error, path, line.number))
+            continue
         if segment is not None:
             yield segment
 
@@ -244,7 +272,7 @@ def _word(session: str, speaker: str, start: float, end: float, word: str) -> Se
     return make_segment(session, speaker, start, end, word, words)
 
 
-_READERS: dict[LabelFormat, Callable[[Path, bool], Iterator[Segment]]] = {
+_READERS: dict[LabelFormat, Callable[[Path, bool, OnError], Iterator[Segment]]] = {
     "rttm": _rttm,
     "stm": _stm,
     "ctm": _ctm,
