@@ -296,6 +296,9 @@ def _second_try(text: str | bytes, error: ValidationError) -> ParsedLine:
         raw = json.loads(text)
     except ValueError as cause:
         return ParsedLine(None, (FormProblem(rule="json", field="", reason=f"not JSON: {cause}"),))
+    if not isinstance(raw, dict):
+        reason = f"must be a JSON object, got {shown(raw)}"
+        return ParsedLine(None, (FormProblem(rule="schema", field="", reason=reason),))
     version = _dig(raw, "custom", "talkover", "schema_version")
     if version is not None and (wrong := _version_problems(version)):
         return ParsedLine(None, tuple(wrong))

@@ -105,8 +105,8 @@ class SessionConfig(Section):
     length: Range | None = None
     """Seconds; None takes the length from the turn-taking model."""
     longest: Annotated[float, Field(gt=0)] | None = None
-    """Seconds; longer lengths of the model become this. ``--hours`` sets it where it is shorter
-    than the model's longest session."""
+    """Seconds; longer lengths of the model become this. ``--hours`` sets it to a quarter of
+    the hours where that is shorter than the model's longest session."""
     language_mix: bool = False
     """Let one session hold speakers of several languages."""
     lead_in: Range = (0.2, 1.0)

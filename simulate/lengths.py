@@ -25,10 +25,13 @@ class SessionLengths:
         return self.turn_taking.expected_length(self.seed, index, self.config)
 
     def sessions_for(self, hours: float) -> int:
-        """Sessions that together reach a number of hours."""
-        total, count = 0.0, 0
-        while total < hours * 3600:
-            total += self.of(count)
+        """Sessions that together come nearest to a number of hours; at least one."""
+        wanted, total, count = hours * 3600, 0.0, 0
+        while total < wanted:
+            length = self.of(count)
+            if count and total + length - wanted > wanted - total:
+                break
+            total += length
             count += 1
         return count
 

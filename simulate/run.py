@@ -62,6 +62,8 @@ SHARDS_WANTED = 64
 LARGEST_SHARD = 64
 """…but a shard holds at most this many sessions, so that a kill loses little work."""
 
+LEAST_SESSIONS = 4
+"""Of a run whose lengths come from the turn-taking model."""
 SIZES_LOOKED_AT = 100
 """Sessions whose number of speakers is drawn where nobody asked for one, to estimate sizes."""
 BANK_FOLDER = "rooms"
@@ -269,6 +271,9 @@ def plan_only(run: PreparedRun) -> Path:
 def _sized(request: RunRequest) -> tuple[RunRequest, int]:
     """The request and its number of sessions; hours bound the lengths that a model may draw.
 
+    A run of few hours gets at least `LEAST_SESSIONS` sessions, so that a look at it shows more than
+    one conversation, and its length comes out near what was asked.
+
     Raises:
         ConfigurationError: If the amount is said twice or is not positive, or a model is wrong.
     """
@@ -278,8 +283,9 @@ def _sized(request: RunRequest) -> tuple[RunRequest, int]:
     longest = turn_taking.longest(config)
     hours = request.hours
     if hours is not None and config.session.length is None and longest is not None:
-        if hours * 3600 < longest:  # an hour was asked: no session of a day
-            session = config.session.model_copy(update={"longest": hours * 3600})
+        bound = hours * 3600 / LEAST_SESSIONS
+        if bound < longest:
+            session = config.session.model_copy(update={"longest": bound})
             config = config.model_copy(update={"session": session})
             request = replace(request, config=config)
     lengths = SessionLengths(config, turn_taking, request.seed)

@@ -15,7 +15,7 @@ from talkover.manifests.errors import ConfigurationError
 from talkover.manifests.schema import Metres
 from talkover.simulate.channel.draw import check_channel, draw_channel
 from talkover.simulate.channel.microphones import MicrophoneResponses
-from talkover.simulate.config import SimulationConfig
+from talkover.simulate.config import RegistrationConfig, SimulationConfig
 from talkover.simulate.corpus import Rejection
 from talkover.simulate.devices import device_numbers, parse_devices
 from talkover.simulate.plan import RoomPlan, SessionPlan
@@ -54,10 +54,13 @@ def surround(
     language = None if mixed else int(cache.language_no[min(heard)])
     has_events = sounds is not None and sounds.events is not None
     events = number_of_events(config.sounds, seed, index, plan.num_samples / rate)
+    # Clips of the default length are made where there is speech left, and are no promise.
+    is_asked = config.registration != RegistrationConfig()
+    clips = registration.asked(len(plan.speakers)) if is_asked else 0
     asked = plan.asked.model_copy(
         update={
             "sound_events": events if has_events else None,
-            "registration_clips": registration.asked(len(plan.speakers)) or None,
+            "registration_clips": clips or None,
         }
     )
     return plan.model_copy(

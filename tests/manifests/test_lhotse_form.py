@@ -146,3 +146,10 @@ def test_unknown_fields_of_a_newer_minor_version_are_passed_over(full_session: S
 def test_values_that_are_no_json_are_refused(full_session: Session) -> None:
     with pytest.raises(ManifestError, match="plain JSON"):
         from_cut({**to_cut(full_session), "custom": {"talkover": Path("x")}})
+
+
+@pytest.mark.parametrize("line", ["[]", "3", '"cut"', "null", "true", '[{"id": "a"}]'])
+def test_json_that_is_no_object_is_said_to_be_none(line: str) -> None:
+    parsed = parse_line(line)
+    assert parsed.session is None
+    assert "must be a JSON object" in parsed.problems[0].reason

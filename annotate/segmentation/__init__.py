@@ -1,0 +1,1 @@
+"""Cutting recordings where nothing is cut: segments that keep words, turns, sounds and music."""
