@@ -115,6 +115,7 @@ def simulate(
     Example: talkover simulate embedded --out out --hours 0.1 --speakers 2-4 --jobs 2
     """
     from talkover.simulate.config import load_config
+    from talkover.simulate.plan_tally import PlanTally
     from talkover.simulate.run import RunRequest, estimate, prepare, render_run
     from talkover.simulate.run import plan_only as write_plans
     from talkover.simulate.session import OutputFormat
@@ -149,8 +150,15 @@ def simulate(
         return
     run = prepare(request, executor=executor, jobs=jobs)
     if plan_only:
-        path = write_plans(run)
-        _print({"plans": str(path), "sessions": run.num_sessions}, as_json)
+        tally = PlanTally(request.config)
+        path = write_plans(run, tally)
+        missed, reduced = tally.breaches, run.planner.shortfalls
+        values = {"plans": str(path), "sessions": run.num_sessions}
+        found = {"missed": missed, "shortfalls": reduced}
+        shown = {name: "; ".join(lines) for name, lines in found.items() if lines}
+        _print(values | (found if as_json else shown), as_json)
+        if strict and (missed or reduced):
+            raise typer.Exit(1)
         return
     with _progress("simulating", run.asked_seconds, quiet=as_json) as advance:
         summary = render_run(run, executor=executor, jobs=jobs, shard=shard, progress=advance)
@@ -798,6 +806,173 @@ class _progress:
     def __exit__(self, *_: object) -> None:
         if not self._quiet:
             self._bar.stop()
+
+
+@app.command()
+def train(
+    manifests: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MANIFESTS…",
+            help="Folders or files with cuts.jsonl, or one folder of shards; with --simulate, "
+            "corpora as `talkover simulate` takes them.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the checkpoint; a run in it goes on.")],
+    preset: Annotated[str, typer.Option(help="Which model, and how it is trained.")] = "tiny",
+    simulate: Annotated[
+        Path | None, typer.Option(metavar="CONFIG", help="Make sessions on the fly, by this YAML.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML with any part of the settings.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="a.b=c", help="One setting, such as training.stages.0.steps=100."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same weights.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Train a model to write who said what, when. The same command goes on after a stop.
+
+    Example: talkover train out --preset tiny --out model
+    """
+    from talkover.model.presets import changed_preset
+    from talkover.model.run import train as train_model
+
+    chosen = changed_preset(preset, config, set_ or [], seed=seed)
+    stream = None if simulate is None else _simulated(manifests, simulate, out, seed)
+    with _progress("training", 1.0, quiet=as_json) as advance:
+        done = 0
+
+        def report(update: int, total: int, losses: Any) -> None:
+            nonlocal done
+            advance((update - done) / total)
+            done = update
+
+        trained = train_model(
+            [] if stream else manifests, chosen, out, stream=stream, report=report
+        )
+    values = {"out": str(out), "steps": trained.steps, "losses": dict(trained.losses)}
+    _print({**values, "skipped": trained.skips.total}, as_json)
+    for line in trained.skips.lines():
+        print(f"skipped {line}", file=sys.stderr)
+
+
+def _simulated(corpora: list[str], config: Path, out: Path, seed: int) -> Any:
+    """Sessions made on the fly, as training takes them; epochs follow on each other for ever."""
+    from talkover.simulate.config import load_config
+    from talkover.simulate.run import RunRequest, portable_configuration, prepare
+    from talkover.simulate.session import generate
+
+    settings = load_config(config)
+    folder = out / "run" / "simulation"
+    request = RunRequest(out=folder, corpora=tuple(corpora), config=settings, seed=seed, sessions=1)
+    planner = prepare(request, executor="serial").planner
+    described = portable_configuration(settings)
+    return lambda epoch, share: generate(
+        planner, described, first=share.rank, step=share.world_size
+    )
+
+
+@app.command()
+def transcribe(
+    audio: Annotated[
+        list[Path],
+        typer.Argument(metavar="AUDIO…", help="Files of any rate and channels, or folders."),
+    ],
+    checkpoint: Annotated[Path, typer.Option(help="Folder that `talkover train` wrote.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    batch_size: Annotated[int, typer.Option(min=1, help="Pieces decoded at a time.")] = 16,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")] = "auto",
+    window: Annotated[
+        float | None, typer.Option(help="Seconds heard at a time; default what the model can.")
+    ] = None,
+    channel: Annotated[str, typer.Option(help="Channel of multichannel audio, or mean.")] = "mean",
+    as_json: Json = False,
+) -> None:
+    """Write who said what, when, as sessions, RTTM, STM, SegLST, subtitles and JSON.
+
+    Example: talkover transcribe meeting.wav recordings/ --checkpoint model --out transcribed
+    """
+    from talkover.model.inference.files import transcribe_files
+
+    with _progress("transcribing", None, quiet=as_json) as advance:
+        done = transcribe_files(
+            audio,
+            checkpoint,
+            out,
+            batch_size=batch_size,
+            device=device,
+            window=window,
+            channel=_channel(channel),
+            progress=advance,
+        )
+    for row in done.rejected:
+        print(f"rejected {row.path}: {row.reason}", file=sys.stderr)
+    values = {"out": str(out), "sessions": done.sessions, "seconds": round(done.seconds, 3)}
+    counts = {"rejected": len(done.rejected), "truncated": len(done.truncated)}
+    _print({**values, **counts}, as_json)
+
+
+@app.command()
+def evaluate(
+    checkpoint: Annotated[Path, typer.Argument(help="Folder that `talkover train` wrote.")],
+    manifests: Annotated[
+        list[Path],
+        typer.Argument(metavar="MANIFESTS…", help="Folders or files with cuts.jsonl."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for figures, page and hypotheses.")],
+    diarizer: Annotated[
+        str | None,
+        typer.Option(help="RTTM for a cascade in the same table, or the word oracle."),
+    ] = None,
+    metrics: Annotated[
+        str | None, typer.Option(help="Names with commas; default the usual ones.")
+    ] = None,
+    strata: Annotated[str, typer.Option(help="Fields with commas.")] = "speakers,overlap",
+    tcp_collar: Annotated[float, typer.Option(help="Seconds around a hypothesis word.")] = 5.0,
+    der_collar: Annotated[float, typer.Option(help="Seconds on each side of a boundary.")] = 0.0,
+    normalizer: Annotated[str, typer.Option(help="default, english, chinese or none.")] = "default",
+    bootstrap: Annotated[int, typer.Option(min=0, help="Resamples of the intervals.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the resampling.")] = 0,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pieces decoded at a time.")] = 16,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")] = "auto",
+    window: Annotated[
+        float | None, typer.Option(help="Seconds heard at a time; default what the model can.")
+    ] = None,
+    constrained: Annotated[bool, typer.Option(help="Only text that the format allows.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Score a checkpoint on labelled sessions; a page shows reference against hypothesis.
+
+    Example: talkover evaluate model test --out evaluation --diarizer oracle
+    """
+    from talkover.model.evaluate import evaluate as evaluate_model
+    from talkover.model.evaluate_report import systems_table, to_json
+
+    with _progress("evaluating", None, quiet=as_json) as advance:
+        found = evaluate_model(
+            checkpoint,
+            manifests,
+            out,
+            diarizer=diarizer,
+            metrics=None if metrics is None else metrics.split(","),
+            strata=[name for name in strata.split(",") if name],
+            tcp_collar=tcp_collar,
+            der_collar=der_collar,
+            normalizer=normalizer,
+            bootstrap=bootstrap,
+            seed=seed,
+            batch_size=batch_size,
+            device=device,
+            window=window,
+            constrained=constrained,
+            progress=advance,
+        )
+    for id, reason in found.skipped.items():
+        print(f"skipped {id}: {reason}", file=sys.stderr)
+    print(to_json(found) if as_json else "\n".join(systems_table(found)))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,14 @@ MANY_SPEAKERS = 5
 SYNTHETIC_NOISE = {"white", "pink", "speech_shaped"}
 
 
+def is_synthetic_noise(kind: str, name: str, sha256: str | None) -> bool:
+    """Whether a noise is made by the simulator: of such a kind, or a spectrum put in a room.
+
+    Diffuse and point noise may be either; a recorded one has the hash of its clip.
+    """
+    return kind in SYNTHETIC_NOISE or (sha256 is None and name in SYNTHETIC_NOISE)
+
+
 def check_fractions(fractions: Mapping[str, float]) -> None:
     """Raise ValueError unless the shares are above 0 and sum to 1, under names for folders."""
     total = math.fsum(fractions.values())
@@ -129,7 +137,7 @@ def _rooms(session: Session) -> Iterable[str]:
 
 def _noises(session: Session) -> Iterable[str]:
     for noise in session.noise:
-        if noise.kind not in SYNTHETIC_NOISE:
+        if not is_synthetic_noise(noise.kind, noise.id, noise.sha256):
             yield noise.id
             if noise.sha256 is not None:
                 yield f"sha256/{noise.sha256}"

@@ -33,3 +33,8 @@ class Figure:
             return 0.0
         difference = np.array(self.got) - np.array(self.asked)
         return float(abs(difference.mean()) if self.of_means else np.abs(difference).max())
+
+    @property
+    def breach(self) -> str:
+        """The miss, in words."""
+        return f"{self.name}: off by {self.deviation:.3f} {self.unit}, tolerance {self.tolerance}"

@@ -238,9 +238,7 @@ class Planner:
         )
         first = room.microphone_positions_m[0] if room.microphone_positions_m else None
         arrival = partial(_arrival, {int(s.speaker_local): s for s in room.seats}, first, rate)
-        units = _within_concurrency(
-            conversation.units, arrival, self.config.turns.max_concurrent
-        )
+        units = _within_concurrency(conversation.units, arrival, self.config.turns.max_concurrent)
         local = _local_names(units, arrival)
         gains = self._gains(index, units, len(people))
         end = _last_sample(units)

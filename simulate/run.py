@@ -42,6 +42,7 @@ from talkover.simulate.devices import count_channels
 from talkover.simulate.labels import LabelledSession, labelled
 from talkover.simulate.lengths import SessionLengths, check_amount
 from talkover.simulate.noise import NoiseCollection
+from talkover.simulate.plan_tally import PlanTally
 from talkover.simulate.planner import Planner
 from talkover.simulate.providers import make_provider
 from talkover.simulate.report import write_report
@@ -72,8 +73,11 @@ NOISE_FOLDER = "noises"
 """Beside the cache of sources: decoded noises."""
 FLAC_SHARE = 0.6
 """Size of 16-bit FLAC over PCM, as seen on simulated meetings with noise at 10 to 25 dB."""
-EXPECTED_SPEED = 300.0
-"""Times real time of one worker with image-source rooms (docs/results.md), for `estimate`."""
+EXPECTED_SPEED = 2000.0
+"""Times real time of one worker that renders one channel, for `estimate`: rounded down from
+``benchmarks/simulate.py`` (4 speakers, room of 0.6 s, WAV) on a quiet core."""
+CHANNEL_COST = 1 / 3
+"""Of one more channel, as a share of the whole cost of the first: 600 times real time for eight."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,8 +196,9 @@ def prepare(request: RunRequest, *, executor: str = "processes", jobs: int = 1) 
 def estimate(request: RunRequest, *, jobs: int = 1) -> dict[str, float | int | str]:
     """What a run would make, from its configuration alone; decodes and writes nothing.
 
-    Sizes are of 16-bit FLAC at `FLAC_SHARE` of PCM, or of WAV; minutes are at `EXPECTED_SPEED` per
-    worker.
+    Sizes are of 16-bit FLAC at `FLAC_SHARE` of PCM, or of WAV; minutes are those of rendering at
+    `EXPECTED_SPEED` and `CHANNEL_COST` per worker, without decoding the corpus and without
+    channel effects, walking speakers, stems and targets.
 
     Raises:
         ConfigurationError: If the request cannot work.
@@ -215,13 +220,14 @@ def estimate(request: RunRequest, *, jobs: int = 1) -> dict[str, float | int | s
             rejected += 1
         else:
             utterances += 1
+    speed = EXPECTED_SPEED / (1 + CHANNEL_COST * (channels - 1))
     return {
         "sessions": count,
         "hours": round(seconds / 3600, 3),
         "utterances": utterances,
         "rejected_rows": rejected,
         "gigabytes": round((pcm * share + stems) / 1e9, 3),
-        "minutes": round(seconds / EXPECTED_SPEED / jobs / 60, 2),
+        "minutes": round(seconds / speed / jobs / 60, 2),
         "out": str(request.out),
     }
 
@@ -253,8 +259,13 @@ def _check_channels(request: RunRequest, count: int) -> None:
         )
 
 
-def plan_only(run: PreparedRun) -> Path:
-    """Write ``plans.jsonl``, one line a session, and the label files; no audio."""
+def plan_only(run: PreparedRun, tally: PlanTally | None = None) -> Path:
+    """Write ``plans.jsonl``, one line a session, and the label files; no audio.
+
+    Args:
+        run: From `prepare`.
+        tally: Is told of every session and its labels.
+    """
     path = run.request.out / "plans.jsonl"
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf8") as file:
 
@@ -262,7 +273,10 @@ def plan_only(run: PreparedRun) -> Path:
             for index in range(run.num_sessions):
                 plan = run.planner.plan(index)
                 file.write(plan.canonical() + "\n")
-                yield labelled(plan, run.planner.cache)
+                session = labelled(plan, run.planner.cache)
+                if tally is not None:
+                    tally.add(plan, session.supervisions)
+                yield session
 
         write_labels(run.request.out, sessions())
     return path

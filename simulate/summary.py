@@ -67,11 +67,7 @@ class Summary:
     @property
     def breaches(self) -> list[str]:
         """One line for each target that was missed, or was reduced for want of utterances."""
-        missed = [
-            f"{f.name}: off by {f.deviation:.3f} {f.unit}, tolerance {f.tolerance}"
-            for f in self.figures
-            if not f.holds
-        ]
+        missed = [figure.breach for figure in self.figures if not figure.holds]
         return [*missed, *self.shortfalls]
 
     def plain(self) -> dict[str, object]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from talkover.manifests.audio_rules import STEP_16_BIT
 from talkover.manifests.audit.activity import frames_of, regions_by_session
 from talkover.manifests.audit.audio_facts import FRAME, contour
-from talkover.manifests.audit.columns import groups_of, rows_of
+from talkover.manifests.audit.columns import Frames, groups_of, rows_of
 from talkover.manifests.audit.findings import Limits, Result, both, found, of_rows
 from talkover.manifests.audit.registry import Context, check
 from talkover.manifests.regions import join_spans
@@ -156,7 +156,7 @@ def content_hash(context: Context) -> Result:
 def label_energy(context: Context) -> Result:
     """Speech is louder than the floor, and silence is not as loud as speech."""
     tables, limits = context.tables, context.limits
-    regions = regions_by_session(tables)
+    regions, events = regions_by_session(tables), _event_spans(tables)
     sessions, turns = tables["sessions"], tables["turns"]
     rows, examined = [], 0
     for audio in rows_of(_heard(context, ("audio",))):
@@ -190,6 +190,8 @@ def label_energy(context: Context) -> Result:
         labelled = sessions["labelled"][row]
         if labelled < sessions["duration"][row] - FRAME:
             continue  # what may not be scored may sound
+        if row in events:
+            near |= frames_of(events[row], len(levels), pad=_TAIL)
         for start, length in _loud_runs(levels, near, speech, floor, limits):
             rows.append(
                 {
@@ -202,6 +204,15 @@ def label_energy(context: Context) -> Result:
                 }
             )
     return of_rows(rows, examined)
+
+
+def _event_spans(tables: Frames) -> dict[int, NDArray[np.float64]]:
+    """Start and end of each session's sounds and music, which may be as loud as speech."""
+    spans = {}
+    for row, own in groups_of(tables["events"], "session_row"):
+        start = own["start"].to_numpy(dtype=np.float64)
+        spans[row] = np.stack([start, start + own["duration"].to_numpy(dtype=np.float64)], axis=1)
+    return spans
 
 
 def _silent_turns(
@@ -349,8 +360,9 @@ def stem_snr(context: Context) -> dict[int, float]:
     """SNR in dB of each session with a noise stem and speaker stems, on active frames."""
     stems = _heard(context, ("speaker_stem", "noise_stem"))
     usable = stems.groupby("session_row")["path"].transform("size")
-    declared = context.tables["sessions"]["num_stems"].loc[stems["session_row"]].to_numpy()
-    stems = stems[usable.to_numpy() == declared]
+    files = context.tables["files"]
+    declared = files[files["role"].isin(["speaker_stem", "noise_stem"])].groupby("session_row")
+    stems = stems[usable.to_numpy() == declared.size().reindex(stems["session_row"]).to_numpy()]
     regions = regions_by_session(context.tables) if len(stems) else {}
     result = {}
     for row, own in groups_of(stems, "session_row"):
@@ -359,7 +371,7 @@ def stem_snr(context: Context) -> dict[int, float]:
             power = 10 ** (contour(stem.contour) / 10)
             powers[str(stem.role)] = powers.get(str(stem.role), 0) + power
         spans = regions.get(row)
-        if len(powers) < 2 or spans is None:
+        if "noise_stem" not in powers or "speaker_stem" not in powers or spans is None:
             continue
         active = frames_of(spans[:, :2], len(powers["noise_stem"]), pad=0.0)
         speech, noise = (powers[k][active].sum() for k in ("speaker_stem", "noise_stem"))

@@ -12,7 +12,7 @@ from talkover.manifests.audit.registry import Context, check
 
 @check(26, "warning", "noise that is louder or softer than asked", scope="corpus")
 def snr(context: Context) -> Result:
-    """The SNR is as asked, and as the stems give it where there are any."""
+    """The SNR of noises and events is as asked, and of noises as the stems give it."""
     sources, tolerance = context.tables["sources"], context.limits.snr_tolerance_db
     noise = sources[sources["kind"] == "noise"]
     off = (noise["asked"] - noise["measured"]).abs() > tolerance
@@ -25,20 +25,33 @@ def snr(context: Context) -> Result:
         hint="render the session again",
     )
     sessions = context.tables["sessions"]
+    events = context.tables["events"]
+    sounds = found(
+        events,
+        (events["snr_asked"] - events["snr_measured"]).abs() > tolerance,
+        examined=int((events["snr_asked"] - events["snr_measured"]).notna().sum()),
+        locus="event",
+        value=("{:.1f} dB", events["snr_measured"]),
+        limit=("{:.1f} dB asked", events["snr_asked"]),
+        hint="render the session again",
+    )
     heard = pd.Series(stem_snr(context), dtype="float64").reindex(sessions.index)
-    one = noise.groupby("session_row").size().reindex(sessions.index) == 1
-    known = sessions["snr_measured"].notna() & heard.notna() & one
-    apart = known & ((heard - sessions["snr_measured"]).abs() > tolerance)
+    # Powers of several noises add; one that was not measured leaves the sum unknown.
+    powers = (10 ** (-noise["measured"] / 10)).groupby(noise["session_row"])
+    stated = -10 * np.log10(powers.sum(min_count=1).where(powers.count() == powers.size()))
+    stated = stated.reindex(sessions.index)
+    known = stated.notna() & heard.notna()
+    apart = known & ((heard - stated).abs() > tolerance)
     stems = found(
         sessions,
         apart,
         examined=int(known.sum()),
         locus="stems",
         value=("{:.1f} dB", heard),
-        limit=("{:.1f} dB declared", sessions["snr_measured"]),
+        limit=("{:.1f} dB declared", stated),
         hint="the stems are of another mix than the one described",
     )
-    return both(declared, stems)
+    return both(declared, sounds, stems)
 
 
 @check(27, "warning", "rooms that are not as asked, or that cannot be")

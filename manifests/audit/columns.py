@@ -98,7 +98,7 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
         ("snr_asked", "float64", "dB", "of the first noise"),
         ("snr_measured", "float64", "dB", "of the first noise, as declared"),
         ("clipped_samples", "float64", "", "as declared"),
-        ("num_stems", "int64", "", "signals beside the mixture"),
+        ("num_stems", "int64", "", "signals that sum to the mixture"),
         ("num_effects", "int64", "", "steps of the channel after the mix"),
         ("has_pre_channel", "int8", "", "1 if the mixture before the channel is kept, else 0"),
         ("tool", "str", "", "what made the session"),
@@ -179,10 +179,20 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
     ),
     "files": _columns(
         *_SESSION,  # type: ignore[arg-type]
-        ("role", "category", "", "audio, speaker_stem, noise_stem, pre_channel or registration"),
+        ("role", "category", "", "audio, KIND_stem, TARGET_target, pre_channel or registration"),
         ("path", "str", "", "below the folder of the manifest"),
         ("sha256", "str", "", "of the file, as declared"),
         ("duration", "float64", "s", "as declared, of registration clips"),
+    ),
+    "events": _columns(
+        *_SESSION,  # type: ignore[arg-type]
+        ("event", "str", "", "id of the sound, music or noise that is labelled"),
+        ("kind", "category", "", "sound, music or noise"),
+        ("label", "category", "", "what it is"),
+        ("start", "float64", "s", "on the session's clock"),
+        ("duration", "float64", "s", "of the event"),
+        ("snr_asked", "float64", "dB", "speech over the event"),
+        ("snr_measured", "float64", "dB", "as declared"),
     ),
     "problems": _columns(
         ("manifest", "str", "", "the file"),

@@ -25,7 +25,7 @@ from talkover.manifests.audit.extract_turns import CutTurns
 from talkover.manifests.audit.inputs import Part, lines_of
 from talkover.manifests.errors import ManifestError
 from talkover.manifests.lhotse_form import parse_line
-from talkover.manifests.split_keys import SYNTHETIC_NOISE
+from talkover.manifests.split_keys import is_synthetic_noise
 
 _STATED = (
     "overlap_of_speech",
@@ -36,6 +36,9 @@ _STATED = (
     "num_turns",
 )
 
+
+SUMMED = "reverberant"
+"""Target of the stems that sum to the mixture; the others are beside it."""
 
 _WINDOW_EDGE = 0.1
 """Seconds by which a cut may be shorter than its recording and still be all of it."""
@@ -149,7 +152,9 @@ class _Cut:
             "snr_asked": maybe(noise.get("snr_db_asked")),
             "snr_measured": maybe(noise.get("snr_db_measured")),
             "clipped_samples": maybe(mix.get("clipped_samples")),
-            "num_stems": len(mix.get("stems") or ()),
+            "num_stems": sum(
+                stem.get("target", SUMMED) == SUMMED for stem in mix.get("stems") or ()
+            ),
             "num_effects": len(ours.get("channel") or ()),
             "has_pre_channel": int(mix.get("pre_channel") is not None),
             "tool": as_text(provenance.get("tool")),
@@ -186,7 +191,9 @@ class _Cut:
                 speaker=as_text(seat.get("speaker_local")),
             )
         for n, noise in enumerate(ours.get("noise") or ()):
-            made = noise.get("kind") in SYNTHETIC_NOISE
+            made = is_synthetic_noise(
+                str(noise.get("kind")), str(noise.get("id")), as_text(noise.get("sha256"))
+            )
             self._add_source(
                 "noise",
                 "" if made else str(noise.get("sha256") or noise["id"]),
@@ -196,6 +203,7 @@ class _Cut:
                 measured=maybe(noise.get("snr_db_measured")),
             )
         for n, event in enumerate(ours.get("events") or ()):
+            self._add_event(event)
             if source := event.get("source"):
                 self._add_source(
                     "event",
@@ -213,6 +221,18 @@ class _Cut:
                     speaker=as_text(clip.get("speaker")),
                 )
 
+    def _add_event(self, event: Json) -> None:
+        row: Json = {"session_row": self.row, "session": self.session, "kind": str(event["kind"])}
+        row |= {
+            "event": str(event["id"]),
+            "label": str(event["label"]),
+            "start": number_of(event["start"]),
+            "duration": number_of(event["duration"]),
+            "snr_asked": maybe(event.get("snr_db_asked")),
+            "snr_measured": maybe(event.get("snr_db")),
+        }
+        add_row(self.lists, "events", row)
+
     def _add_files(self) -> None:
         ours = self.ours
         audio, mix = ours.get("audio") or {}, ours.get("mix") or {}
@@ -220,7 +240,9 @@ class _Cut:
         if path is not None:
             self._add_file("audio", path, audio.get("sha256"))
         for stem in mix.get("stems") or ():
-            self._add_file(f"{stem['kind']}_stem", stem["path"], stem.get("sha256"))
+            target = stem.get("target", SUMMED)
+            role = f"{stem['kind']}_stem" if target == SUMMED else f"{target}_target"
+            self._add_file(role, stem["path"], stem.get("sha256"))
         if mix.get("pre_channel") is not None:
             self._add_file("pre_channel", mix["pre_channel"], None)
         for clip in ours.get("registration") or ():

@@ -25,7 +25,7 @@ from talkover.manifests.audit.inputs import Part
 from talkover.manifests.errors import ManifestError
 from talkover.manifests.markers import atomic_path
 
-VERSION = "1"
+VERSION = "2"
 """Of the tables' content: another one makes every cached part anew."""
 ROW_KEYS = ("session_row", "turn_row", "line")
 _BLOCK = 1 << 22  # bytes read at a time for a hash
@@ -176,6 +176,7 @@ def _with_figures(lists: Lists) -> dict[str, pa.Table]:
         tables[name] = arrow_table(name, {c.name: frame[c.name].tolist() for c in TABLES[name]})
     tables["sessions"] = arrow_table("sessions", sessions)
     tables["files"] = arrow_table("files", lists["files"])
+    tables["events"] = arrow_table("events", lists["events"])
     tables["problems"] = arrow_table("problems", lists["problems"])
     return tables
 

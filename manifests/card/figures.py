@@ -10,6 +10,7 @@ from pathlib import Path
 from talkover.manifests.card.licences import spdx_of
 from talkover.manifests.io import read_sessions
 from talkover.manifests.schema import Claim, Session, Source
+from talkover.manifests.split_keys import is_synthetic_noise
 from talkover.manifests.statistics import session_statistics
 
 HOUR = 3600.0  # seconds
@@ -153,7 +154,7 @@ def uses_of(session: Session) -> Iterator[Use]:
             yield Use(session.id, what, event.source.licence, adapted)
             named.add(event.source.licence or "")
     for noise in session.noise:
-        if noise.kind not in MADE_NOISE:
+        if not is_synthetic_noise(noise.kind, noise.id, noise.sha256):
             yield Use(session.id, f"noise {noise.id}", noise.licence, adapted)
             named.add(noise.licence or "")
     for licence in session.licences.spdx:
@@ -162,7 +163,3 @@ def uses_of(session: Session) -> Iterator[Use]:
             found = True
     if not found:
         yield Use(session.id, "the session as a whole", None, adapted)
-
-
-MADE_NOISE = ("white", "pink", "speech_shaped")
-"""Noise that is computed, and so has no licence of its own."""

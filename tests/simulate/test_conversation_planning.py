@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from talkover.cli import app
 from talkover.manifests.errors import ConfigurationError, InfeasibleTarget
 from talkover.manifests.labels import read_labels
 from talkover.manifests.statistics import session_statistics
@@ -18,6 +20,7 @@ from talkover.simulate.config import load_config
 from talkover.simulate.conversation import open_turn_taking
 from talkover.simulate.corpus import open_corpora
 from talkover.simulate.labels import supervisions_of
+from talkover.simulate.plan_tally import PlanTally
 from talkover.simulate.planner import Planner
 from talkover.simulate.run import RunRequest, make_planner, plan_only, prepare, render_run
 from talkover.simulate.source_cache import SourceCache
@@ -159,12 +162,7 @@ def test_a_corpus_without_short_utterances_has_fewer_backchannels(
 def test_too_few_short_utterances_are_reported_and_are_a_breach(
     tone_corpus: Callable[..., Path], tmp_path: Path
 ) -> None:
-    manifest = tone_corpus(speakers=3, utterances=14, words=False, seed=4, gap=(0.05, 0.1))
-    folder = tmp_path / "corpus.tsv"
-    lines = manifest.read_text(encoding="utf8").splitlines()
-    kept = [line for n, line in enumerate(lines[1:]) if n % 7 == 6]
-    folder = manifest.parent / "long.csv"
-    folder.write_text("\n".join([lines[0], *kept]) + "\n", encoding="utf8")
+    folder = sentences_only(tone_corpus)
     config = load_config(None, [*DRY, "session.length=[20,20]", "session.speakers=[2,2]"])
     out = tmp_path / "out"
     request = RunRequest(out=out, corpora=(str(folder),), config=config, sessions=1)
@@ -172,6 +170,48 @@ def test_too_few_short_utterances_are_reported_and_are_a_breach(
     assert summary is not None
     assert any("backchannel share" in line for line in summary.breaches)
     assert "corpus allows" in (out / "report.html").read_text(encoding="utf8")
+
+
+def sentences_only(tone_corpus: Callable[..., Path]) -> Path:
+    """A manifest without any short utterance, nor a pause to cut at."""
+    manifest = tone_corpus(speakers=3, utterances=14, words=False, seed=4, gap=(0.05, 0.1))
+    lines = manifest.read_text(encoding="utf8").splitlines()
+    kept = [line for n, line in enumerate(lines[1:]) if n % 7 == 6]
+    path = manifest.parent / "long.csv"
+    path.write_text("\n".join([lines[0], *kept]) + "\n", encoding="utf8")
+    return path
+
+
+@pytest.mark.medium
+def test_plans_alone_report_too_few_short_utterances_and_strict_exits_one(
+    tone_corpus: Callable[..., Path], tmp_path: Path
+) -> None:
+    words = ["simulate", str(sentences_only(tone_corpus)), "--sessions", "1", "--speakers", "2"]
+    words += ["--plan-only", "--json", "--executor", "serial", "--set", "session.length=[20,20]"]
+    words += ["--cache", str(tmp_path / "cache"), "--out"]
+    lenient = CliRunner().invoke(app, [*words, str(tmp_path / "a")])
+    strict = CliRunner().invoke(app, [*words, str(tmp_path / "b"), "--strict"])
+    assert (lenient.exit_code, strict.exit_code) == (0, 1)
+    assert "backchannel share: model" in json.loads(strict.output)["shortfalls"][0]
+
+
+def test_plans_are_held_against_what_was_asked_and_drawn_ratios_are_not(
+    cache: SourceCache,
+) -> None:
+    settings = ["session.length=[120,120]", "session.speakers=[3,3]"]
+    plans = planner(cache, *settings, "turns.overlap=0.2")
+    plan = plans.plan(0)
+    said = supervisions_of(plan, cache)
+    kept, asked_more, drawn = (
+        PlanTally(load_config(None, [*settings, *more]))
+        for more in (["turns.overlap=0.2"], ["turns.overlap=0.3"], [])
+    )
+    for tally in (kept, asked_more, drawn):
+        tally.add(plan, said)
+    assert kept.breaches == drawn.breaches == []
+    assert [line.split(":")[0] for line in asked_more.breaches] == ["overlap"]
+    drawn.add(plan, [s for s in said if s.speaker == said[0].speaker])
+    assert [line.split(":")[0] for line in drawn.breaches] == ["speakers"]
 
 
 def test_plans_alone_come_with_the_labels_of_their_audio(

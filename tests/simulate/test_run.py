@@ -164,6 +164,25 @@ def test_a_dry_run_writes_nothing(tone_corpus: Callable[..., Path], tmp_path: Pa
     assert not (tmp_path / "out").exists()
 
 
+def test_a_dry_run_expects_more_time_for_more_microphones(
+    tone_corpus: Callable[..., Path], tmp_path: Path
+) -> None:
+    minutes = []
+    for microphones in ("single", "circular8"):
+        asked = request(
+            tone_corpus(),
+            tmp_path / "out",
+            "session.length=[1800,1800]",
+            f"room.microphones={microphones}",
+            sessions=None,
+            hours=500.0,
+        )
+        minutes.append(estimate(asked, jobs=2)["minutes"])
+    one, eight = map(float, minutes)
+    assert one == pytest.approx(500 * 60 / 2000 / 2, rel=0.02)
+    assert eight / one == pytest.approx(10 / 3, rel=0.01)  # 600 times real time
+
+
 def test_too_few_speakers_are_refused_with_the_numbers(
     tone_corpus: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -61,6 +61,12 @@ def test_file_with_a_wrong_field_names_file_and_field(tmp_path) -> None:
         TurnModel.load(tmp_path / "bad.json")
 
 
+def test_the_hand_made_model_of_the_arabic_benchmark_loads_and_says_what_it_is(repository) -> None:
+    model = TurnModel.load(repository / "benchmarks" / "arabic" / "turns.json")
+    assert "hand-made" in model.origin.source and model.origin.sessions == 0
+    assert model.text() == (repository / "benchmarks" / "arabic" / "turns.json").read_text()
+
+
 def test_file_of_another_version_is_refused(tmp_path) -> None:
     plain = json.loads(PRESETS["ami"].read_text()) | {"version": "9.0"}
     (tmp_path / "new.json").write_text(json.dumps(plain))

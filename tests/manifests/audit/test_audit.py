@@ -132,8 +132,10 @@ def test_a_changed_file_is_not_taken_from_the_cache(corpus: Any) -> None:
     assert {one["check"] for one in records(corpus.audit())} == {"audio_decodes"}
 
 
-def test_tables_have_the_documented_columns_and_dtypes(corpus: Any) -> None:
+def test_tables_have_the_documented_columns_and_dtypes(corpus: Any, helpers: Any) -> None:
     corpus.cuts[0]["supervisions"][0]["text"] += " more"
+    event = {"id": "door1", "kind": "sound", "label": "door", **helpers.span(8000, 800)}
+    helpers.ours(corpus.cuts[0])["events"] = [event]
     audit = corpus.audit()
     for name, columns in TABLES.items():
         frame = audit.tables[name]
@@ -423,3 +425,49 @@ def test_an_empty_manifest_is_an_empty_corpus(tmp_path: Path) -> None:
     assert len(audit.sessions) == 0 and records(audit) == []
     assert set(states(audit).values()) == {"not applicable", "skipped"}
     audit.to_html(tmp_path / "page.html")
+
+
+def test_targets_beside_the_stems_are_no_part_of_the_mixture(corpus: Any) -> None:
+    for cut in corpus.cuts:
+        stems = cut["custom"]["talkover"]["mix"]["stems"]
+        own = [stem for stem in stems if stem["kind"] == "speaker"]
+        stems += [{**stem, "target": name} for stem in own for name in ("early", "dry")]
+    audit = corpus.audit()
+    assert records(audit) == []
+    assert {"early_target", "dry_target"} <= set(audit.tables["files"]["role"])
+    examined = dict(zip(audit.checks["check"], audit.checks["examined"], strict=True))
+    assert examined["stem_sum"] == len(corpus.cuts)
+
+
+def test_the_noise_stem_is_the_sum_of_several_noises(corpus: Any) -> None:
+    for cut in corpus.cuts:
+        noises = cut["custom"]["talkover"]["noise"]
+        for key in ("snr_db_asked", "snr_db_measured"):
+            noises[0][key] += 10 * np.log10(2)  # half the power each
+        noises.append({**noises[0]})
+    assert records(corpus.audit()) == []
+    for cut in corpus.cuts:
+        for key in ("snr_db_asked", "snr_db_measured"):
+            cut["custom"]["talkover"]["noise"][1][key] -= 20
+    assert set(corpus.audit().findings["check"]) == {"snr"}
+
+
+def test_a_labelled_sound_may_be_as_loud_as_speech(corpus: Any) -> None:
+    cut = corpus.cuts[0]
+    rate = cut["recording"]["sampling_rate"]
+    first = int(cut["duration"] * rate) - rate  # after the last turn
+    burst = np.random.default_rng(1).normal(size=rate) * 0.3
+
+    def loud(signal: np.ndarray) -> np.ndarray:
+        signal = signal.copy()
+        signal[first : first + len(burst)] += burst[: len(signal) - first]
+        return signal
+
+    corpus.rewrite(cut, loud)
+    assert [row["check"] for row in records(corpus.audit())] == ["label_energy"]
+    event = {"id": "e1", "kind": "sound", "label": "door", "start": first / rate, "duration": 1.0}
+    ours = cut["custom"]["talkover"]
+    ours["events"] = [event | {"start_sample": first, "num_samples": rate}]
+    audit = corpus.audit()
+    assert records(audit) == []
+    assert audit.tables["events"]["label"].tolist() == ["door"]

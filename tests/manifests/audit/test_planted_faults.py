@@ -697,6 +697,15 @@ def noise_louder_than_asked(corpus: Any, h: Any) -> None:
 
 
 @fault("snr")
+def event_louder_than_asked(corpus: Any, h: Any) -> None:
+    for cut in corpus.some(PLACES):
+        event = {"id": "door1", "kind": "sound", "label": "door", **h.span(8000, 800)}
+        asked = float(corpus.rng.uniform(5, 9))
+        h.ours(cut)["events"] = [event | {"snr_db_asked": asked, "snr_db": asked - 3}]
+        corpus.expect(cut, "door1")
+
+
+@fault("snr")
 def stems_of_another_snr(corpus: Any, h: Any) -> None:
     for cut in corpus.some(PLACES):
         noise = h.ours(cut)["noise"][0]

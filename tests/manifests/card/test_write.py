@@ -149,13 +149,15 @@ def test_what_has_no_known_licence_must_be_accepted(
 def test_recorded_noise_counts_and_computed_noise_does_not(
     tmp_path: Path, sessions: list[Session]
 ) -> None:
-    def with_noise(kind: str) -> Session:
+    def with_noise(kind: str, name: str = "n") -> Session:
         noise = Noise(
-            id="n", kind=kind, snr_db_asked=10.0, snr_db_measured=10.0, snr_definition="x"
+            id=name, kind=kind, snr_db_asked=10.0, snr_db_measured=10.0, snr_definition="x"
         )  # type: ignore[arg-type]
         return licensed(sessions[0], "CC-BY-4.0").model_copy(update={"noise": (noise,)})
 
     write_card([folder_of(tmp_path / "pink", [with_noise("pink")])], tmp_path / "card")
+    around = with_noise("diffuse", "pink")  # a spectrum from all sides, no clip
+    write_card([folder_of(tmp_path / "around", [around])], tmp_path / "card")
     with pytest.raises(LicenceConflict, match="noise n in session one"):
         write_card([folder_of(tmp_path / "street", [with_noise("ambient")])], tmp_path / "card")
 

@@ -71,7 +71,7 @@ def test_a_textgrid_has_a_tier_a_speaker_and_one_of_words(tmp_path: Path) -> Non
 
 @pytest.mark.medium
 def test_praatio_reads_our_textgrids_as_we_do(tmp_path: Path) -> None:
-    textgrid = pytest.importorskip("praatio.textgrid", reason="praatio comes with speechmos only")
+    textgrid = pytest.importorskip("praatio.textgrid", reason="praatio is in the extra dev")
     two = make_conversation("talk", [u for u in TALK.utterances if u.text != ""])
     write("textgrid", tmp_path / "t.TextGrid", two)
     grid = textgrid.openTextgrid(str(tmp_path / "t.TextGrid"), includeEmptyIntervals=False)

@@ -1,0 +1,1 @@
+"""From sessions with audio to batches: windows, examples, order, layout."""
