@@ -34,6 +34,9 @@ CHOICE_WIDTH = 0.25
 """Nepers; candidates within this of the best are drawn with equal chance (about ± 28 %)."""
 SPLIT_ADVANTAGE = 0.4
 """Nepers; an utterance is cut only where a whole one would miss the wanted duration by more."""
+WORDS_ADVANTAGE = 0.1
+"""The same where word times are known: a cut loses no text then, and read sentences, most of them
+12 to 17 s, would make units 5 % too long on the average."""
 
 FILLED = 0.95
 """A unit is long enough at this share of the wanted duration; below, another utterance follows if
@@ -189,7 +192,8 @@ class UtteranceChooser:
             places = np.arange(len(self._pools[speaker]))
         whole = self._nearest_whole(speaker, duration, longest, places)
         if whole is not None and (
-            not self._config.split or self._miss(speaker, whole, duration) <= SPLIT_ADVANTAGE
+            not self._config.split
+            or self._miss(speaker, whole, duration) <= self._split_advantage(speaker, whole)
         ):
             return self._take_whole(speaker, whole)
         if self._config.split:
@@ -211,6 +215,10 @@ class UtteranceChooser:
         last = int(np.searchsorted(parts[:, 1], run.speech_end))
         said = without_pauses(parts[first : last + 1], self._pause, self._gap)
         return int(said[-1, 1] - said[0, 0])
+
+    def _split_advantage(self, speaker: int, place: int) -> float:
+        is_timed = self._cache.utterance(int(self._pools[speaker][place])).words is not None
+        return WORDS_ADVANTAGE if is_timed else SPLIT_ADVANTAGE
 
     def _miss(self, speaker: int, place: int, duration: float) -> float:
         return float(abs(np.log(self._durations[speaker][place] / duration)))
