@@ -215,7 +215,9 @@ def test_items_are_taken_only_when_a_worker_is_free() -> None:
 
 def test_an_interrupt_leaves_no_worker_behind(functions: Any, tmp_path: Path) -> None:
     script = (
-        "import sys, worker_functions\n"
+        "import signal, sys, worker_functions\n"
+        # What runs in the background inherits that interrupts are ignored; a terminal's does not.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from talkover.manifests.jobs import make_executor\n"
         "list(make_executor('processes', 2).run(worker_functions.touch_then_wait, sys.argv[1:]))\n"
     )
