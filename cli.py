@@ -1,5 +1,6 @@
 """The command line: each command parses, calls one library function and prints.
 
+Commands of one part alone live with it (`talkover.model.commands`); those that need two stand here.
 Errors that a person can mend are one line on stderr and exit code 1. Imports stand inside the
 commands, so that `talkover --help` is instant.
 """
@@ -7,6 +8,7 @@ commands, so that `talkover --help` is instant.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -15,10 +17,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from talkover.manifests.errors import ConfigurationError, ManifestError, TalkoverError
+from talkover.manifests.terminal import Json
+from talkover.manifests.terminal import channel_of as _channel
+from talkover.manifests.terminal import choice_of as _choice
+from talkover.manifests.terminal import print_values as _print
+from talkover.manifests.terminal import progress_bar as _progress
+from talkover.model import commands as model_commands
+from talkover.model.importing import commands as import_commands
+from talkover.model.tasks import commands as task_commands
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from talkover.manifests.audit import Audit
     from talkover.simulate.summary import Summary
 
@@ -35,7 +43,12 @@ turns_app = typer.Typer(
 )
 app.add_typer(turns_app, name="turns")
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+app.command()(model_commands.transcribe)
+app.command()(model_commands.evaluate)
+app.command()(model_commands.plan)
+app.command()(task_commands.instruct)
+app.command("instruct-eval")(task_commands.instruct_eval)
+app.command("import-checkpoint")(import_commands.import_checkpoint)
 
 
 def main() -> None:
@@ -652,43 +665,6 @@ def _named_paths(text: str | None) -> dict[str, Path] | None:
     return named
 
 
-def _channel(text: str) -> Any:
-    if text == "mean":
-        return text
-    try:
-        return int(text)
-    except ValueError:
-        raise ConfigurationError(f"--channel takes a number or mean, got {text!r}") from None
-
-
-def _choice(option: str, value: str, allowed: tuple[str, ...]) -> Any:
-    if value not in allowed:
-        raise ConfigurationError(f"{option} takes {' or '.join(allowed)}, got {value!r}")
-    return value
-
-
-def _print(values: Any, as_json: bool) -> None:
-    """A mapping for a person or a machine."""
-    if as_json:
-        print(json.dumps(values, ensure_ascii=False))
-        return
-    for line in _lines(values):
-        print(line)
-
-
-def _lines(values: Any, indent: str = "") -> list[str]:
-    lines = []
-    for key, value in values.items():
-        if isinstance(value, dict):
-            lines.append(f"{indent}{key}:")
-            lines += _lines(value, indent + "  ")
-        elif isinstance(value, float):
-            lines.append(f"{indent}{key}: {value:.4g}")
-        else:
-            lines.append(f"{indent}{key}: {value}")
-    return lines
-
-
 def _print_comparison(result: Any, samples: Any) -> None:
     """The table of the ruler, its bars and the histograms."""
     from rich.console import Console
@@ -768,46 +744,6 @@ def _print_audit(audit: Audit, as_json: bool) -> None:
                 print(f"      … and {len(own) - EXAMPLES} more")
 
 
-class _progress:
-    """A bar with × real time and time left; silent where stderr is not a terminal."""
-
-    def __init__(self, what: str, total: float | None, *, quiet: bool) -> None:
-        self._what, self._total = what, total
-        self._quiet = quiet or not sys.stderr.isatty()
-
-    def __enter__(self) -> Callable[..., None]:
-        if self._quiet:
-            return lambda seconds, total=None: None
-        import time
-
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[speed]}"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-        )
-        self._bar.start()
-        task = self._bar.add_task(self._what, total=self._total, speed="")
-        begun, done = time.monotonic(), 0.0
-
-        def advance(seconds: float, total: float | None = None) -> None:
-            nonlocal done
-            done += seconds
-            speed = done / max(1e-9, time.monotonic() - begun)
-            text = f"{speed:,.0f} × real time"
-            self._bar.update(task, advance=seconds, total=total, speed=text)
-
-        return advance
-
-    def __exit__(self, *_: object) -> None:
-        if not self._quiet:
-            self._bar.stop()
-
-
 @app.command()
 def train(
     manifests: Annotated[
@@ -842,7 +778,8 @@ def train(
 
     chosen = changed_preset(preset, config, set_ or [], seed=seed)
     stream = None if simulate is None else _simulated(manifests, simulate, out, seed)
-    with _progress("training", 1.0, quiet=as_json) as advance:
+    is_first = os.environ.get("RANK", "0") == "0"  # of the processes of torchrun
+    with _progress("training", 1.0, quiet=as_json or not is_first) as advance:
         done = 0
 
         def report(update: int, total: int, losses: Any) -> None:
@@ -854,13 +791,15 @@ def train(
             [] if stream else manifests, chosen, out, stream=stream, report=report
         )
     values = {"out": str(out), "steps": trained.steps, "losses": dict(trained.losses)}
-    _print({**values, "skipped": trained.skips.total}, as_json)
+    if is_first:
+        _print({**values, "skipped": trained.skips.total}, as_json)
     for line in trained.skips.lines():
         print(f"skipped {line}", file=sys.stderr)
 
 
 def _simulated(corpora: list[str], config: Path, out: Path, seed: int) -> Any:
-    """Sessions made on the fly, as training takes them; epochs follow on each other for ever."""
+    """Sessions made on the fly, as training takes them, without end; any can be the first."""
+    from talkover.model.data.stream import Startable
     from talkover.simulate.config import load_config
     from talkover.simulate.run import RunRequest, portable_configuration, prepare
     from talkover.simulate.session import generate
@@ -870,109 +809,12 @@ def _simulated(corpora: list[str], config: Path, out: Path, seed: int) -> Any:
     request = RunRequest(out=folder, corpora=tuple(corpora), config=settings, seed=seed, sessions=1)
     planner = prepare(request, executor="serial").planner
     described = portable_configuration(settings)
-    return lambda epoch, share: generate(
-        planner, described, first=share.rank, step=share.world_size
-    )
 
+    def sessions(share: Any, left_out: int) -> Any:
+        first = share.rank + left_out * share.world_size
+        return generate(planner, described, first=first, step=share.world_size)
 
-@app.command()
-def transcribe(
-    audio: Annotated[
-        list[Path],
-        typer.Argument(metavar="AUDIO…", help="Files of any rate and channels, or folders."),
-    ],
-    checkpoint: Annotated[Path, typer.Option(help="Folder that `talkover train` wrote.")],
-    out: Annotated[Path, typer.Option(help="Folder to write.")],
-    batch_size: Annotated[int, typer.Option(min=1, help="Pieces decoded at a time.")] = 16,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")] = "auto",
-    window: Annotated[
-        float | None, typer.Option(help="Seconds heard at a time; default what the model can.")
-    ] = None,
-    channel: Annotated[str, typer.Option(help="Channel of multichannel audio, or mean.")] = "mean",
-    as_json: Json = False,
-) -> None:
-    """Write who said what, when, as sessions, RTTM, STM, SegLST, subtitles and JSON.
-
-    Example: talkover transcribe meeting.wav recordings/ --checkpoint model --out transcribed
-    """
-    from talkover.model.inference.files import transcribe_files
-
-    with _progress("transcribing", None, quiet=as_json) as advance:
-        done = transcribe_files(
-            audio,
-            checkpoint,
-            out,
-            batch_size=batch_size,
-            device=device,
-            window=window,
-            channel=_channel(channel),
-            progress=advance,
-        )
-    for row in done.rejected:
-        print(f"rejected {row.path}: {row.reason}", file=sys.stderr)
-    values = {"out": str(out), "sessions": done.sessions, "seconds": round(done.seconds, 3)}
-    counts = {"rejected": len(done.rejected), "truncated": len(done.truncated)}
-    _print({**values, **counts}, as_json)
-
-
-@app.command()
-def evaluate(
-    checkpoint: Annotated[Path, typer.Argument(help="Folder that `talkover train` wrote.")],
-    manifests: Annotated[
-        list[Path],
-        typer.Argument(metavar="MANIFESTS…", help="Folders or files with cuts.jsonl."),
-    ],
-    out: Annotated[Path, typer.Option(help="Folder for figures, page and hypotheses.")],
-    diarizer: Annotated[
-        str | None,
-        typer.Option(help="RTTM for a cascade in the same table, or the word oracle."),
-    ] = None,
-    metrics: Annotated[
-        str | None, typer.Option(help="Names with commas; default the usual ones.")
-    ] = None,
-    strata: Annotated[str, typer.Option(help="Fields with commas.")] = "speakers,overlap",
-    tcp_collar: Annotated[float, typer.Option(help="Seconds around a hypothesis word.")] = 5.0,
-    der_collar: Annotated[float, typer.Option(help="Seconds on each side of a boundary.")] = 0.0,
-    normalizer: Annotated[str, typer.Option(help="default, english, chinese or none.")] = "default",
-    bootstrap: Annotated[int, typer.Option(min=0, help="Resamples of the intervals.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Of the resampling.")] = 0,
-    batch_size: Annotated[int, typer.Option(min=1, help="Pieces decoded at a time.")] = 16,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")] = "auto",
-    window: Annotated[
-        float | None, typer.Option(help="Seconds heard at a time; default what the model can.")
-    ] = None,
-    constrained: Annotated[bool, typer.Option(help="Only text that the format allows.")] = True,
-    as_json: Json = False,
-) -> None:
-    """Score a checkpoint on labelled sessions; a page shows reference against hypothesis.
-
-    Example: talkover evaluate model test --out evaluation --diarizer oracle
-    """
-    from talkover.model.evaluate import evaluate as evaluate_model
-    from talkover.model.evaluate_report import systems_table, to_json
-
-    with _progress("evaluating", None, quiet=as_json) as advance:
-        found = evaluate_model(
-            checkpoint,
-            manifests,
-            out,
-            diarizer=diarizer,
-            metrics=None if metrics is None else metrics.split(","),
-            strata=[name for name in strata.split(",") if name],
-            tcp_collar=tcp_collar,
-            der_collar=der_collar,
-            normalizer=normalizer,
-            bootstrap=bootstrap,
-            seed=seed,
-            batch_size=batch_size,
-            device=device,
-            window=window,
-            constrained=constrained,
-            progress=advance,
-        )
-    for id, reason in found.skipped.items():
-        print(f"skipped {id}: {reason}", file=sys.stderr)
-    print(to_json(found) if as_json else "\n".join(systems_table(found)))
+    return lambda epoch, share: Startable(lambda left_out: sessions(share, left_out))
 
 
 if __name__ == "__main__":

@@ -107,6 +107,12 @@ class Claim(Contract):
     weights_sha256: Sha256 | None = None
     licence: str | None = None
     confidence: Ratio | None = None
+    truncated: bool | None = None
+    """Whether the backend stopped before it had said all of the recording; None: it cannot tell."""
+    looped: bool | None = None
+    """Whether the backend got stuck repeating itself somewhere; None: it cannot tell."""
+    coverage: Ratio | None = None
+    """Share of the recording up to the last end that the backend named."""
 
 
 class Word(TimeSpan):
@@ -156,6 +162,10 @@ class SupervisionExtras(Contract):
     """Active-speech level of the dry signal after the gain, dB re full scale (RMS)."""
     speed: Annotated[float, Field(gt=0.0)] = 1.0
     claim: Claim | None = None
+    chunk: Annotated[int, Field(ge=0)] | None = None
+    """Number of the stretch of a long recording that the backend heard it in, from 0."""
+    chunk_speaker: str | None = None
+    """The backend's own label of the speaker in that stretch."""
 
 
 class Supervision(SupervisionExtras):

@@ -8,13 +8,15 @@ ids, the label file beside it) is here.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from talkover.manifests.audio_rules import AUDIO_RULES
 from talkover.manifests.errors import ManifestError
 from talkover.manifests.exports import RTTM
+from talkover.manifests.instructions import INSTRUCTIONS_FILE, InstructionRow, check_rows
+from talkover.manifests.instructions.rows import rows_by_session
 from talkover.manifests.lhotse_form import parse_line, shown
 from talkover.manifests.lines import Line, cuts_file, read_lines
 from talkover.manifests.rttm_index import RttmIndex
@@ -65,17 +67,21 @@ def validate(path: Path | str, *, check_audio: bool = True) -> Iterator[Violatio
     try:
         file = cuts_file(path)
         rttm = RttmIndex.of(file.parent / RTTM)
+        asked = rows_by_session(file)
     except ManifestError as error:
         yield Violation(rule="file", message=str(error))
         return
     ids = _Ids()
     try:
         for line in read_lines(file):
-            yield from _line_violations(line, ids, rttm, file.parent, check_audio)
+            yield from _line_violations(line, ids, rttm, asked, file.parent, check_audio)
     except ManifestError as error:
         yield Violation(rule="file", message=error.reason, line=error.line)
     for name in sorted(rttm.sessions - ids.sessions.keys()):
         yield Violation(rule="rttm", message=f"is in {RTTM} and not in {file.name}", session=name)
+    for name in sorted(asked.keys() - ids.sessions.keys()):
+        message = f"is in {INSTRUCTIONS_FILE} and not in {file.name}"
+        yield Violation(rule="instructions", message=message, session=name)
 
 
 class _Ids:
@@ -99,7 +105,12 @@ class _Ids:
 
 
 def _line_violations(
-    line: Line, ids: _Ids, rttm: RttmIndex, folder: Path, check_audio: bool
+    line: Line,
+    ids: _Ids,
+    rttm: RttmIndex,
+    asked: Mapping[str, Sequence[InstructionRow]],
+    folder: Path,
+    check_audio: bool,
 ) -> Iterator[Violation]:
     if not line.ended:
         yield Violation(
@@ -131,6 +142,10 @@ def _line_violations(
             line=line.number,
             field=fault.field,
             value=shown(fault.value),
+        )
+    for row, message in check_rows(asked.get(session.id, ()), {session.id: session}):
+        yield Violation(
+            rule="instructions", message=message, session=session.id, line=line.number, field=row
         )
 
 

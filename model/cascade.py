@@ -31,14 +31,10 @@ from talkover.manifests.schema import Session
 from talkover.manifests.score.spans import join_spans
 from talkover.model.codec import SatsCodec
 from talkover.model.inference.pieces import plan_pieces
-from talkover.model.inference.recognize import (
-    OUT_OF_MEMORY,
-    Recognizer,
-    Recording,
-    is_out_of_memory,
-)
-from talkover.model.inference.voices import Spoken
+from talkover.model.inference.recognize import OUT_OF_MEMORY, Recognizer, Recording
+from talkover.model.inference.spoken import Spoken
 from talkover.model.losses import BLANK
+from talkover.model.memory import is_out_of_memory
 from talkover.model.modeling import SatsModel
 
 ORACLE = "oracle"

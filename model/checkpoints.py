@@ -25,6 +25,8 @@ from talkover.model.modeling import SatsModel
 WEIGHTS = "model.safetensors"
 OPTIMIZER = "optimizer.safetensors"
 STATE = "state.json"
+SHOWN = 3
+"""Names of weights that an error tells."""
 SEPARATOR = "::"
 """Between the name of a parameter and that of its optimizer state."""
 
@@ -55,12 +57,42 @@ def load_model(folder: Path | str) -> tuple[SatsModel, SatsCodec]:
     kind = json.loads(file.read_text(encoding="utf8")).get("model_type")
     if kind != SatsModel.config_class.model_type:
         raise ConfigurationError(f"{folder}: holds a {kind} model, not a SATS model of talkover")
-    with _without_bars():
-        model = SatsModel.from_pretrained(folder, local_files_only=True)
+    model = _with_all_weights(folder)
     codec = SatsCodec(model.parts.codec, AutoTokenizer.from_pretrained(folder))
     check_fit(model, codec, folder)
     model.train(False)
     return model, codec
+
+
+def _with_all_weights(folder: Path) -> SatsModel:
+    """The model, if its file has every weight that its configuration asks for, and no other.
+
+    Raises:
+        ConfigurationError: With the first weights that are missing, too many or of another shape.
+    """
+    loaded: Any
+    with _without_bars():
+        loaded = SatsModel.from_pretrained(
+            folder, local_files_only=True, output_loading_info=True, ignore_mismatched_sizes=True
+        )
+    model: SatsModel = loaded[0]
+    found: Mapping[str, Any] = loaded[1]
+    faults = {
+        "missing": sorted(found["missing_keys"]),
+        "not of this model": sorted(found["unexpected_keys"]),
+        "of another shape": sorted(str(key[0]) for key in found["mismatched_keys"]),
+    }
+    said = [
+        f"{len(names)} {fault} ({', '.join(names[:SHOWN])}{', …' if names[SHOWN:] else ''})"
+        for fault, names in faults.items()
+        if names
+    ]
+    if said:
+        raise ConfigurationError(
+            f"{folder}: a checkpoint of another layout than its config.json says: weights "
+            + "; ".join(said)
+        )
+    return model
 
 
 @contextmanager

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import accumulate
 from typing import Any
 
 from talkover.manifests.errors import ConfigurationError
 from talkover.manifests.schema import Session
 from talkover.manifests.serialize import (
     Parsed,
-    Piece,
     Transcribed,
     Transcript,
     TranscriptOptions,
@@ -21,6 +19,7 @@ from talkover.manifests.serialize import (
 )
 from talkover.manifests.serialize.from_session import Extra
 from talkover.manifests.serialize.transcript import speaker_label
+from talkover.model.target import Target, TimeTokens, plain_target, target_of
 from talkover.model.tokens import (
     REGISTRATION,
     SEMANTIC,
@@ -58,17 +57,8 @@ class CodecConfig:
     """Of a tokenizer of our own."""
     tokenizer: str | None = None
     """Local folder of a tokenizer of Hugging Face; None trains one on the texts."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Target:
-    """A text as token ids, with what each token is part of; the end token is not in it."""
-
-    ids: tuple[int, ...]
-    tags: tuple[str, ...]
-    """``time``, ``speaker`` or ``word``; ``fmt`` where a token holds nothing else."""
-    turns: tuple[int | None, ...]
-    """Index of the turn of each token."""
+    marks: tuple[str, ...] = ()
+    """Control tokens that the layout's texts hold, such as ``<|im_end|>``; added where missing."""
 
 
 class SatsCodec:
@@ -108,6 +98,11 @@ class SatsCodec:
         """Token ids of a text; control tokens in it are read as the letters that they are."""
         return [int(i) for i in self._encoding(text)["input_ids"]]
 
+    def encode_fixed(self, text: str) -> list[int]:
+        """Token ids of a text of the configuration; control tokens in it are read as such."""
+        ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=False)
+        return [int(i) for i in ids["input_ids"]]
+
     def encode(self, transcript: Transcript) -> Target:
         """The target of a transcript.
 
@@ -120,12 +115,31 @@ class SatsCodec:
         ids = [int(i) for i in encoding["input_ids"]]
         if self.tokenizer.unk_token_id in ids or self.decode(ids) != text:
             raise UnknownCharacter(f"the tokenizer cannot write {text!r}")
-        owners = _owners(pieces, encoding["offset_mapping"])
-        return Target(
-            ids=tuple(ids),
-            tags=tuple(pieces[owner].tag for owner in owners),
-            turns=tuple(pieces[owner].turn for owner in owners),
+        return target_of(pieces, ids, encoding["offset_mapping"], self._time_tokens)
+
+    def encode_plain(self, text: str) -> Target:
+        """The target of a free text, such as the answer to a question.
+
+        Raises:
+            UnknownCharacter: If the tokenizer cannot write it.
+        """
+        ids = self.encode_text(text)
+        if self.tokenizer.unk_token_id in ids or self.decode(ids) != text:
+            raise UnknownCharacter(f"the tokenizer cannot write {text!r}")
+        return plain_target(ids)
+
+    @functools.cached_property
+    def _time_tokens(self) -> TimeTokens:
+        return TimeTokens(
+            digits=self.config.digits,
+            atoms=frozenset(self.time_ids()),
+            figures=self.digit_ids(),
         )
+
+    def digit_ids(self) -> tuple[int, ...]:
+        """Token ids of the digits 0 to 9; none if one of them is not a token of its own."""
+        found = [self.encode_text(str(digit)) for digit in range(10)]
+        return tuple(ids[0] for ids in found) if all(len(ids) == 1 for ids in found) else ()
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of token ids, up to the end token; control tokens add nothing."""
@@ -181,8 +195,13 @@ class SatsCodec:
         steps: int = 10**self.config.digits
         return round(self.config.atoms.max_time * steps) + 1
 
+    @functools.cached_property
+    def _added(self) -> dict[str, int]:
+        """Ids of atoms: the tokenizer makes the table anew at each call, of up to 54,001 times."""
+        return dict(self.tokenizer.get_added_vocab())
+
     def _atom(self, text: str) -> int | None:
-        index = self.tokenizer.get_added_vocab().get(text)
+        index = self._added.get(text)
         return None if index is None else int(index)
 
     def _encoding(self, text: str) -> Any:
@@ -193,20 +212,6 @@ class SatsCodec:
             split_special_tokens=True,
             return_attention_mask=False,
         )
-
-
-def _owners(pieces: Sequence[Piece], spans: Sequence[tuple[int, int]]) -> list[int]:
-    """The piece of each token: the first in it that is not of the format's own marks, if any."""
-    ends = list(accumulate(len(piece.text) for piece in pieces))
-    owners, at = [], 0
-    for begin, end in spans:
-        while at + 1 < len(ends) and begin >= ends[at]:
-            at += 1
-        owner = at
-        while pieces[owner].tag == "fmt" and owner + 1 < len(ends) and ends[owner] < end:
-            owner += 1
-        owners.append(owner if pieces[owner].tag != "fmt" else at)
-    return owners
 
 
 def build_codec(config: CodecConfig, texts: Iterable[str] = ()) -> SatsCodec:
@@ -221,6 +226,8 @@ def build_codec(config: CodecConfig, texts: Iterable[str] = ()) -> SatsCodec:
     """
     wanted = atoms(config.format, config.digits, config.atoms)
     if config.tokenizer is not None:
-        return SatsCodec(config, load_tokenizer(config.tokenizer, atoms=wanted))
-    tokenizer = train_tokenizer(texts, vocab_size=config.vocab_size, atoms=wanted)
+        return SatsCodec(config, load_tokenizer(config.tokenizer, atoms=wanted, marks=config.marks))
+    tokenizer = train_tokenizer(
+        texts, vocab_size=config.vocab_size, atoms=wanted, marks=config.marks
+    )
     return SatsCodec(config, tokenizer)

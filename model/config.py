@@ -13,12 +13,15 @@ from transformers import AutoConfig, PreTrainedConfig
 
 from talkover.manifests.errors import ConfigurationError
 from talkover.model.codec import CodecConfig
+from talkover.model.deepstack import DeepStackConfig
 from talkover.model.encoders import EncoderConfig
 from talkover.model.features import FeatureConfig, MaskConfig
 from talkover.model.layout import LayoutConfig
+from talkover.model.lora import LoraSettings
 from talkover.model.losses import LossConfig
 from talkover.model.projectors import ProjectorConfig
 from talkover.model.settings import plain_settings, read_settings
+from talkover.model.voices.model import VoiceConfig
 
 CONFIG_VERSION = 1
 """Of the meaning of a stored layout and its parts; another one is refused."""
@@ -34,11 +37,13 @@ class CueConfig:
     """Add the embedding of each speaker's atom, weighted by its activity."""
     times: bool = False
     """Add the embedding of the atom of the vector's own time."""
+    ends: bool = False
+    """Add, where a word begins, the atoms of its start, its end and of the last word's start."""
 
     @property
     def are_any(self) -> bool:
         """Whether there is a cue at all."""
-        return self.words or self.speakers or self.times
+        return self.words or self.speakers or self.times or self.ends
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +56,8 @@ class Tables:
     """Atom of each output of the activity head."""
     times: tuple[int, ...] = ()
     """Atoms of 0 s, 0.1 s, … (in steps of the codec's resolution)."""
+    digits: tuple[int, ...] = ()
+    """Tokens of the digits 0 to 9, if each is one token."""
     voices: tuple[str, ...] = ()
     """Corpus-wide ids of the speakers that the classifier knows."""
 
@@ -79,10 +86,19 @@ class Parts:
     speaker: EncoderConfig | None = None
     projector: ProjectorConfig = field(default_factory=ProjectorConfig)
     speaker_projector: ProjectorConfig = field(default_factory=ProjectorConfig)
+    deepstack: DeepStackConfig | None = None
+    """Inner states of the semantic encoder, added inside the language model; None for none."""
     layout: LayoutConfig = field(default_factory=LayoutConfig)
     codec: CodecConfig = field(default_factory=CodecConfig)
     cues: CueConfig = field(default_factory=CueConfig)
+    voices: VoiceConfig | None = None
+    """Linear model of speakers, which says who said each word; None for none."""
     losses: LossConfig = field(default_factory=LossConfig)
+    lora: LoraSettings | None = None
+    """Adapters beside linear maps; stages say when they are trained."""
+    longest: float | None = None
+    """Seconds of a recording that are transcribed at a time at most; None for what the context of
+    the language model holds."""
     max_speakers: int = 4
     """Outputs of the activity head."""
     voice_width: int = 128
@@ -95,10 +111,26 @@ class Parts:
         """Check what concerns several parts."""
         if self.layout.fusion != "single" and self.speaker is None:
             raise ValueError(f"layout.fusion {self.layout.fusion} needs a speaker encoder")
-        if self.layout.fusion == "single" and self.speaker is not None and not self.cues.speakers:
-            raise ValueError("a speaker encoder with layout.fusion single needs cues.speakers")
-        if self.cues.speakers and self.speaker is None:
-            raise ValueError("cues.speakers needs a speaker encoder")
+        is_used = self.cues.speakers or self.layout.registration
+        if self.layout.fusion == "single" and self.speaker is not None and not is_used:
+            raise ValueError(
+                "a speaker encoder with layout.fusion single needs cues.speakers or "
+                "layout.registration"
+            )
+        if self.longest is not None and not self.longest > 0:
+            raise ValueError(f"longest must be above 0 s, got {self.longest}")
+        if self.cues.speakers and self.speaker is None and self.voices is None:
+            raise ValueError("cues.speakers needs a speaker encoder or voices")
+        if self.deepstack and self.deepstack.projector.merge != self.projector.merge:
+            raise ValueError(
+                f"deepstack.projector.merge must be {self.projector.merge}, that of the projector, "
+                f"got {self.deepstack.projector.merge}"
+            )
+
+    @property
+    def has_speaker_stream(self) -> bool:
+        """Whether the speaker encoder's frames become vectors of the language model."""
+        return self.speaker is not None and self.layout.fusion != "single"
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Self:

@@ -2,8 +2,17 @@
 
 Where the words, speakers and times of a target have tokens of their own, the audio can be described
 to the language model by the very embeddings that it writes with: the expected embedding under the
-CTC probabilities, that of each speaker's atom by activity, that of the vector's own time. Writing
-then begins as copying, which a small model learns in hundreds of steps instead of thousands.
+CTC probabilities, that of each speaker's atom, that of the vector's own time, and that of the time
+at which a word that begins there ends. Writing then begins as copying, which a small model learns
+in hundreds of steps instead of thousands.
+
+What comes next is told, too: a word carries the time of the word before it, so that the next one to
+write is found by the time that was written last, in one step of attention; the last word says that
+it is the last.
+
+Who speaks comes from the activity of a speaker encoder, or, where voices are modelled
+(`talkover.model.voices`), from the words that were found: each is given to a speaker, whose atom is
+added where the word begins.
 
 Shapes: ``B`` batch, ``T`` vectors, ``U`` units, ``K`` speakers, ``H`` width.
 """
@@ -11,10 +20,32 @@ Shapes: ``B`` batch, ``T`` vectors, ``U`` units, ``K`` speakers, ``H`` width.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beginnings:
+    """What is known of the words that begin at each vector."""
+
+    speakers: Tensor
+    """``[B, T, K]`` words of each speaker that begin there."""
+    starts: Tensor
+    """``[B, T]`` seconds at which the last of them begins; below 0 where none does."""
+    ends: Tensor
+    """``[B, T]`` seconds at which it ends."""
+    before: Tensor
+    """``[B, T]`` seconds at which the word before it in the recording begins; below 0 for none."""
+    is_last: Tensor
+    """``[B, T]`` bool, no word begins after it."""
+
+    def to(self, device: torch.device) -> Beginnings:
+        """The same on a device."""
+        parts = {part.name: getattr(self, part.name).to(device) for part in fields(self)}
+        return Beginnings(**parts)
 
 
 class Cues(nn.Module):
@@ -28,6 +59,7 @@ class Cues(nn.Module):
         times: Sequence[int],
         steps_per_second: int,
         width: int,
+        has_ends: bool = False,
         loudness: float = 0.02,
     ) -> None:
         """Take the token ids of each kind; an empty list leaves that cue out.
@@ -38,6 +70,7 @@ class Cues(nn.Module):
             times: Atoms of time, from 0 s.
             steps_per_second: Atoms of time a second.
             width: ``H``.
+            has_ends: Whether starts, ends and order of words are told; needs times.
             loudness: RMS at which the vector that says "a word" begins; 0.02 is that of the
                 embeddings of most language models.
         """
@@ -48,6 +81,11 @@ class Cues(nn.Module):
         self.spoken = nn.Parameter(loudness * torch.randn(width)) if units else None
         """Added wherever a word sounds, whichever it is: embeddings of words have nothing in common
         by which attention could prefer the few vectors that hold one."""
+        self.ends = self.before = None
+        if has_ends:
+            self.ends, self.before = _turned(width), _turned(width)
+            self.marks = nn.Parameter(loudness * torch.randn(2, width))
+            """Of a word with none before it, and of one with none after it."""
 
     def forward(
         self,
@@ -56,6 +94,7 @@ class Cues(nn.Module):
         frames: int,
         unit_logits: Tensor | None,
         activity_logits: Tensor | None,
+        beginnings: Beginnings | None = None,
     ) -> Tensor:
         """What to add to the vectors.
 
@@ -65,6 +104,7 @@ class Cues(nn.Module):
             frames: ``T``.
             unit_logits: ``[B, T', 1 + U]`` at any rate that is a multiple of the vectors'.
             activity_logits: ``[B, T'', K]`` at any rate over the same time.
+            beginnings: Words by speaker; goes before the activity.
 
         Returns:
             ``[B or 1, T, H]``.
@@ -76,13 +116,37 @@ class Cues(nn.Module):
             total = total + self.gains[0] * (sums @ self._rows(table, 0))
             if self.spoken is not None:
                 total = total + sums.sum(-1, keepdim=True) * self.spoken
-        if self.speakers and activity_logits is not None:
+        if beginnings is not None:
+            total = total + self._beginnings(table, beginnings)
+        elif self.speakers and activity_logits is not None:
             active = activity_logits.float().sigmoid().to(table.dtype)
             active = nearest(active, frames)
             total = total + self.gains[1] * (active @ self._rows(table, 1))
         if self.times:
             total = total + self.gains[2] * self._time(table, rate, frames)
         return total
+
+    def _beginnings(self, table: Tensor, beginnings: Beginnings) -> Tensor:
+        """Speakers, times and order of the words that begin at each vector, ``[B, T, H]``."""
+        total = table.new_zeros(*beginnings.ends.shape, table.shape[1])
+        if self.speakers:
+            said = beginnings.speakers.to(table.dtype) @ self._rows(table, 1)
+            total = total + self.gains[1] * said
+        if self.ends is not None and self.before is not None:
+            is_there = (beginnings.starts >= 0)[..., None].to(table.dtype)
+            has_before = (beginnings.before >= 0)[..., None].to(table.dtype)
+            linked = has_before * self.before(self._atoms(table, beginnings.before))
+            linked = linked + (1 - has_before) * self.marks[0]
+            linked = linked + beginnings.is_last[..., None].to(table.dtype) * self.marks[1]
+            times = self._atoms(table, beginnings.starts)
+            times = times + self.ends(self._atoms(table, beginnings.ends))
+            total = total + is_there * (times + linked)
+        return total
+
+    def _atoms(self, table: Tensor, seconds: Tensor) -> Tensor:
+        """Embeddings of the atoms of some times, ``[..., H]``."""
+        steps = (seconds * self.steps_per_second).round().long()
+        return self._rows(table, 2)[steps.clamp(0, len(self.times) - 1)]
 
     def _rows(self, table: Tensor, place: int) -> Tensor:
         ids = (self.units, self.speakers, self.times)[place]
@@ -97,6 +161,13 @@ class Cues(nn.Module):
         above = (below + 1).clamp(max=len(self.times) - 1)
         share = (middle - below)[:, None].to(table.dtype)
         return ((1 - share) * rows[below] + share * rows[above])[None]
+
+
+def _turned(width: int) -> nn.Linear:
+    """A rotation to begin with: one time told in another role must not look like itself."""
+    turn = nn.Linear(width, width, bias=False)
+    nn.init.orthogonal_(turn.weight)
+    return turn
 
 
 def gathered(values: Tensor, frames: int) -> Tensor:

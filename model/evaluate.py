@@ -30,11 +30,12 @@ from talkover.model.cascade import (
     oracle_diarization,
     read_diarization,
 )
+from talkover.model.evaluate_registration import SCORED, People, register_people
 from talkover.model.evaluate_report import write_report
 from talkover.model.evaluate_types import Evaluation, Item, System
 from talkover.model.inference.recognize import Recognizer, Recording, load_recognizer
 from talkover.model.inference.sessions import BACKEND, annotated_session, claim_of
-from talkover.model.inference.voices import Spoken
+from talkover.model.inference.spoken import Spoken
 
 TOOL = "talkover evaluate"
 MODEL, CASCADE = "model", "cascade"
@@ -96,6 +97,8 @@ def evaluate(
     device: str = "auto",
     window: float | None = None,
     constrained: bool = True,
+    registration: str = "no",
+    distractors: int = 0,
     progress: Advance | None = None,
 ) -> Evaluation:
     """Hear, score and report.
@@ -111,11 +114,14 @@ def evaluate(
         der_collar: Seconds on each side of a reference boundary that are not scored.
         normalizer: Name with options.
         bootstrap: Resampled corpora of the intervals, 0 for none.
-        seed: Of the resampling.
+        seed: Of the resampling, and of who is registered.
         batch_size: Pieces that are decoded at a time.
         device: As torch names it, or ``auto``.
         window: Seconds of a piece at most; None for all that the model can hear.
         constrained: Only what the format's grammar allows is written.
+        registration: Whose voices the model is given: ``no``, ``match`` for the speakers of each
+            session, by the clips of the manifests, ``over`` also for others.
+        distractors: How many others, for ``over``.
         progress: Told of each session.
 
     Raises:
@@ -123,12 +129,13 @@ def evaluate(
         ManifestError: If there is no session that can be scored, or two have one id.
     """
     items, skipped = read_items(manifests)
-    chosen = metrics_of(metrics)
+    chosen = metrics_of(metrics, with_names=registration != "no")
     segments = None if diarizer is None else _segments(diarizer, items)
     recognizer = load_recognizer(
         checkpoint, batch_size=batch_size, device=device, window=window, constrained=constrained
     )
-    heard = _hear_all(items, recognizer, segments, progress)
+    people = register_people(items, recognizer.model, registration, distractors, seed)
+    heard = _hear_all(items, recognizer, segments, people, progress)
     claim = claim_of(Path(checkpoint))
     settings: dict[str, JsonValue] = {
         "window": recognizer.window,
@@ -136,6 +143,9 @@ def evaluate(
         "weights_sha256": claim.weights_sha256,
         "format": recognizer.model.parts.codec.format,
         "diarizer": None if diarizer is None else Path(diarizer).name,
+        "registration": registration,
+        "distractors": distractors,
+        "unregistered": people.unregistered,
     }
     references = [item.session for item in items]
     scorer = partial(
@@ -148,6 +158,7 @@ def evaluate(
         strata=strata,
         bootstrap=bootstrap,
         seed=seed,
+        registered=people.speakers(),
     )
     model, *others = [
         _scored(name, part, references, claim, settings, scorer) for name, part in heard.items()
@@ -170,16 +181,17 @@ def _hear_all(
     items: Sequence[Item],
     recognizer: Recognizer,
     segments: Diarization | None,
+    people: People,
     progress: Advance | None,
 ) -> dict[str, _Heard]:
     """What each system hears in all sessions; the model comes first."""
     cascade = None if segments is None else Cascade(recognizer, words_of(items))
     heard = {MODEL: _Heard()} | ({} if cascade is None else {CASCADE: _Heard()})
-    for batch, faults in _batches(items, recognizer):
+    for batch, faults in _batches(items, recognizer, people):
         for part in heard.values():
             part.failed |= faults
             part.seconds += sum(len(r.samples) for r in batch) / recognizer.sampling_rate
-        _hear(recognizer, batch, heard[MODEL])
+        _hear(recognizer, batch, heard[MODEL], people)
         if cascade is not None and segments is not None:
             output = cascade.recognize(batch, segments)
             heard[CASCADE].said |= output.said
@@ -211,8 +223,12 @@ def _scored(
     )
 
 
-def metrics_of(metrics: Sequence[str] | None) -> list[str]:
+def metrics_of(metrics: Sequence[str] | None, *, with_names: bool = False) -> list[str]:
     """The metrics that were asked for, or the usual ones that this machine can work out.
+
+    Args:
+        metrics: Names; None for the usual ones.
+        with_names: Speakers are registered, so the usual ones are also those of names.
 
     Raises:
         ConfigurationError: If none is left.
@@ -223,7 +239,8 @@ def metrics_of(metrics: Sequence[str] | None) -> list[str]:
             raise ConfigurationError("metrics must name at least one metric")
         return chosen
     has_meeteval = find_spec("meeteval") is not None
-    return [name for name in METRICS if has_meeteval or name not in NEED_MEETEVAL]
+    usual = (*METRICS, *SCORED) if with_names else METRICS
+    return [name for name in usual if has_meeteval or name not in NEED_MEETEVAL]
 
 
 def read_items(manifests: Sequence[Path | str]) -> tuple[list[Item], dict[str, str]]:
@@ -269,7 +286,7 @@ def _segments(diarizer: Path | str, items: Sequence[Item]) -> Diarization:
 
 
 def _batches(
-    items: Sequence[Item], recognizer: Recognizer
+    items: Sequence[Item], recognizer: Recognizer, people: People
 ) -> Iterator[tuple[list[Recording], dict[str, str]]]:
     """Recordings that fill a batch, and why others of the same stretch cannot be heard."""
     enough = recognizer.window * recognizer.transcriber.options.batch_size  # seconds
@@ -291,7 +308,8 @@ def _batches(
         if (fault := unusable(samples, recognizer.sampling_rate)) is not None:
             faults[session.id] = fault
             continue
-        batch.append(Recording(id=session.id, samples=samples))
+        registered = people.of(session.id)
+        batch.append(Recording(id=session.id, samples=samples, registered=registered))
         seconds += len(samples) / recognizer.sampling_rate
         if seconds >= enough:
             yield batch, faults
@@ -299,13 +317,15 @@ def _batches(
     yield batch, faults
 
 
-def _hear(recognizer: Recognizer, batch: Sequence[Recording], heard: _Heard) -> None:
+def _hear(
+    recognizer: Recognizer, batch: Sequence[Recording], heard: _Heard, people: People
+) -> None:
     for answer in recognizer.recognize(batch):
         reason = "; ".join(dict.fromkeys(answer.faults))
         if answer.is_failed:
             heard.failed[answer.id] = reason
             continue
-        heard.said[answer.id] = list(answer.spoken)
+        heard.said[answer.id] = people.named(answer.id, answer.spoken)
         if answer.faults:
             heard.partial[answer.id] = f"{reason} ({len(answer.faults)} of {answer.num_pieces})"
         if answer.num_truncated:

@@ -7,13 +7,15 @@ times they share their turn by length. One file, no script, no network; every te
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
 
 from talkover.manifests.schema import Session, Supervision
 from talkover.manifests.score import ScoreResult
 from talkover.manifests.score.report import format_rate
 from talkover.manifests.score.sides import proportional_times
+from talkover.model.evaluate_table import cells_of, table_of
 from talkover.model.evaluate_types import Evaluation, System
 
 MOST = 300
@@ -31,6 +33,9 @@ COLOURS = ("#3b6ea8", "#c1762b", "#4c8a4a", "#9a4f96", "#a84343", "#5b6770", "#8
 LONELY = "#b8b8b8"
 """Of a hypothesis speaker that has no partner."""
 SESSION_METRICS = ("cpwer", "wer", "tcpwer", "der")
+
+_UNSEEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML 1.0 forbids (section 2.2); an untrained model writes them."""
 
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:75rem;margin:2rem auto;padding:0 1rem}
@@ -79,25 +84,32 @@ def worst_first(result: ScoreResult) -> list[str]:
 
 
 def _overview(evaluation: Evaluation) -> str:
+    """The table of systems by number of speakers, then every metric over all sessions."""
+    by_speakers = cells_of(table_of(evaluation))
     names = list(evaluation.model.result.overall)
-    head = "".join(
-        f"<th>{escape(name)}</th>" for name in ["", *(s.name for s in evaluation.systems)]
+    every = [["", *(s.name for s in evaluation.systems)]]
+    every += [[name, *(_figure(s.result, name) for s in evaluation.systems)] for name in names]
+    return (
+        f"<div class='scroll'>{_table(by_speakers)}</div><p>In brackets the 95 % interval over "
+        f"resampled sessions.</p><details><summary>Every metric</summary>{_table(every)}</details>"
     )
-    rows = "".join(
-        f"<tr><td>{escape(name)}</td>"
-        + "".join(f"<td>{_figure(s.result, name)}</td>" for s in evaluation.systems)
-        + "</tr>"
-        for name in names
-    )
-    return f"<table><tr>{head}</tr>{rows}</table>"
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    """Cells as HTML; the first row is the head."""
+    lines = []
+    for place, row in enumerate(rows):
+        kind = "td" if place else "th"
+        lines.append("".join(f"<{kind}>{escape(cell)}</{kind}>" for cell in row))
+    return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
 
 
 def _figure(result: ScoreResult, name: str) -> str:
-    shown = format_rate(name, result.overall[name].error_rate)
+    text = format_rate(name, result.overall[name].error_rate)
     if name in result.intervals:
         low, high = (format_rate(name, value) for value in result.intervals[name])
-        shown += f" ({low} to {high})"
-    return escape(shown)
+        text += f" ({low} to {high})"
+    return text
 
 
 def _section(evaluation: Evaluation, reference: Session) -> str:
@@ -221,6 +233,15 @@ def _word(word: str, start: float, end: float, top: int) -> str:
         f'<text x="{x:.1f}" y="{top + 17}" text-anchor="middle"{fitted if is_long else ""}>'
         f"<title>{escape(word)} ({start:.2f} to {end:.2f} s)</title>{escape(word)}</text>"
     )
+
+
+def escape(text: str) -> str:
+    r"""A text as a page can show it.
+
+    >>> escape("a<b\x06")
+    'a&lt;b\ufffd'
+    """
+    return html.escape(_UNSEEN.sub("\ufffd", text))
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, colour: str) -> str:

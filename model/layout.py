@@ -63,6 +63,10 @@ class LayoutConfig:
     """``digits``: as the tokenizer reads the number; ``atomic``: the atom of that time."""
     marker_ends: bool = False
     """Put a marker also before the first vector (number 0) and behind the last."""
+    marker_full: bool = False
+    """Put a marker also behind the last vector where a whole interval ends right there."""
+    marker_from: int = 0
+    """Ordinal of the beginning: the marker before the first vector, if there is one."""
     marker_both: bool = True
     """Put the same markers in both streams of ``two_block`` and ``time``; else in the first."""
     block: float = 1.2
@@ -76,11 +80,15 @@ class LayoutConfig:
     stream_close: tuple[str, str] = ("", "")
     """Texts behind them."""
     use_prompt: bool = False
-    """Put the instruction of the format behind the audio."""
+    """Put an instruction behind the audio."""
+    prompt: str = ""
+    """That instruction; nothing takes the one of the text format."""
     after: str = ""
     """Text between instruction and answer."""
     registration: bool = False
     """Name registered speakers, with one vector behind each name, ahead of the audio."""
+    registration_form: tuple[str, str, str] = ("", ": ", "\n")
+    """Texts before a registered name, between it and its vector, and behind the vector."""
 
     def __post_init__(self) -> None:
         """Check the numbers."""
@@ -97,12 +105,16 @@ class Vocabulary:
     """What the layout needs of a codec."""
 
     encode: Callable[[str], list[int]]
+    """Of texts from data, in which a control token is read as its letters."""
     time_id: Callable[[float], int | None]
     pad_id: int
     end_id: int
     semantic_id: int
     speaker_id: int
     registration_id: int
+    encode_fixed: Callable[[str], list[int]] | None = None
+    """Of the configuration's own texts, in which control tokens are read as such; None for
+    ``encode``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +161,7 @@ def plan_layout(
     vocabulary: Vocabulary,
     *,
     prompt: str = "",
+    instruction: str | None = None,
     answer: Sequence[int] | None = None,
 ) -> Plan:
     """The plan of one recording.
@@ -157,7 +170,9 @@ def plan_layout(
         streams: Counts and rates of the vectors; with a fusion in `MERGED` they are one stream.
         config: The order.
         vocabulary: Ids of texts and placeholders.
-        prompt: Instruction, used if the configuration says so.
+        prompt: What asks for a transcript, used if the configuration says so.
+        instruction: What asks for something else; it takes the place of the prompt and is used
+            always, since nothing else tells the tasks apart.
         answer: Ids of the target; the end token is added. None plans what comes before it.
 
     Raises:
@@ -165,28 +180,38 @@ def plan_layout(
     """
     _check(streams, config)
     out = _Builder(vocabulary)
-    out.text(config.before)
+    out.fixed(config.before)
+    ahead, between, behind = config.registration_form
     for name in streams.registered:
-        out.text(f"{name}: ")
+        out.fixed(ahead)
+        out.text(name)
+        out.fixed(between)
         out.vectors(Kind.REGISTRATION, 1)
-        out.text("\n")
+        out.fixed(behind)
     ORDERS[config.fusion](streams, config, out)
-    if config.use_prompt:
-        out.text(prompt)
-    out.text(config.after)
+    if instruction is not None:
+        out.text(instruction)
+    elif config.use_prompt:
+        out.text(config.prompt or prompt)
+    out.fixed(config.after)
     if answer is not None:
         out.add(Kind.ANSWER, [*answer, vocabulary.end_id])
     return Plan(ids=tuple(out.ids), kinds=tuple(out.kinds))
 
 
-def marker_positions(num_vectors: int, rate: float, interval: float) -> list[int]:
-    """Vectors before which markers 1, 2, … stand.
+def marker_positions(
+    num_vectors: int, rate: float, interval: float, *, is_full: bool = False
+) -> list[int]:
+    """Vectors before which markers 1, 2, … stand; ``is_full`` lets one stand behind the last.
 
     >>> marker_positions(50, 12.5, 1.0)
     [12, 25, 38]
+    >>> marker_positions(50, 12.5, 2.0, is_full=True)
+    [25, 50]
     """
     found: list[int] = []
-    while (position := round((len(found) + 1) * interval * rate)) < num_vectors:
+    end = num_vectors + is_full
+    while (position := round((len(found) + 1) * interval * rate)) < end:
         found.append(position)
     return found
 
@@ -212,6 +237,11 @@ class _Builder:
         if text:
             self.add(kind, self.vocabulary.encode(text))
 
+    def fixed(self, text: str) -> None:
+        if text:
+            encode = self.vocabulary.encode_fixed or self.vocabulary.encode
+            self.add(Kind.TEXT, encode(text))
+
     def vectors(self, kind: Kind, count: int) -> None:
         self.add(kind, [self._placeholders[kind]] * count)
 
@@ -226,7 +256,8 @@ class _Builder:
                 )
             self.add(Kind.MARKER, [index])
         else:
-            shown = f"{seconds:g}" if config.marker == "seconds" else str(number)
+            is_time = config.marker == "seconds"
+            shown = f"{seconds:g}" if is_time else str(number + config.marker_from)
             self.text(shown, Kind.MARKER)
 
 
@@ -235,9 +266,13 @@ def _stream(
 ) -> None:
     """One whole stream with its markers."""
     place = list(Kind).index(kind) - list(Kind).index(Kind.SEMANTIC)
-    out.text(config.stream_open[place])
+    out.fixed(config.stream_open[place])
     has_markers = marked and config.marker != "none"
-    positions = marker_positions(count, rate, config.marker_interval) if has_markers else []
+    positions: list[int] = []
+    if has_markers:
+        positions = marker_positions(
+            count, rate, config.marker_interval, is_full=config.marker_full
+        )
     if has_markers and config.marker_ends:
         out.marker(0, config)
     done = 0
@@ -248,7 +283,7 @@ def _stream(
     out.vectors(kind, count - done)
     if has_markers and config.marker_ends:
         out.marker(len(positions) + 1, config)
-    out.text(config.stream_close[place])
+    out.fixed(config.stream_close[place])
 
 
 def _one(streams: Streams, config: LayoutConfig, out: _Builder) -> None:
@@ -262,7 +297,7 @@ def _two(streams: Streams, config: LayoutConfig, out: _Builder) -> None:
 
 def _blocks(streams: Streams, config: LayoutConfig, out: _Builder) -> None:
     """Blocks of equal time, first the semantic vectors, then those of the speakers."""
-    out.text(config.stream_open[0])
+    out.fixed(config.stream_open[0])
     ends = [
         [*marker_positions(count, rate, config.block), count]
         for count, rate in (
@@ -279,10 +314,10 @@ def _blocks(streams: Streams, config: LayoutConfig, out: _Builder) -> None:
             upcoming = next(markers, None)
         for place, kind in enumerate((Kind.SEMANTIC, Kind.SPEAKER)):
             end = ends[place][min(block, len(ends[place]) - 1)]
-            out.text(config.block_mark)
+            out.fixed(config.block_mark)
             out.vectors(kind, end - done[place])
             done[place] = end
-    out.text(config.stream_close[0])
+    out.fixed(config.stream_close[0])
 
 
 def _block_markers(streams: Streams, config: LayoutConfig) -> list[tuple[int, int]]:

@@ -60,24 +60,6 @@ class LossConfig:
             raise ValueError(f"label_smoothing must be in [0, 1), got {self.label_smoothing}")
 
 
-def answer_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Loss:
-    """Cross-entropy of each labelled token.
-
-    Args:
-        logits: ``[B, T, V]``, already aligned: row t says what stands at ``labels[t]``.
-        labels: ``[B, T]`` with `IGNORED` where nothing is learned.
-        smoothing: Share of the probability that is spread over all tokens.
-    """
-    total = functional.cross_entropy(
-        logits.flatten(0, 1).float(),
-        labels.flatten(),
-        ignore_index=IGNORED,
-        reduction="sum",
-        label_smoothing=smoothing,
-    )
-    return Loss(total, (labels != IGNORED).sum())
-
-
 def ctc_loss(logits: Tensor, lengths: Tensor, units: Tensor, num_units: Tensor) -> Loss:
     """Negative log-probability of the units under CTC (Graves et al. 2006), counted by units.
 

@@ -2,9 +2,12 @@
 
 ::
 
-    audio ─ log-mel ─┬ semantic encoder ─ projector ─┐            CTC ┐
+                           ┌ taps ─ DeepStack ──────── added behind its first layers ┐
+    audio ─ log-mel ─┬ semantic encoder ─ projector ─┐            CTC ┐              │
                      └ speaker encoder ── projector ─┴ fusion + cues ─┴ language model ─ answer
                                  └ activity, voices
+
+`talkover.model.build` makes one from its parts.
 
 Shapes: ``B`` batch, ``N`` samples, ``T`` frames or vectors, ``L`` positions, ``H`` width of the
 language model, ``K`` speakers.
@@ -12,6 +15,8 @@ language model, ``K`` speakers.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,40 +25,33 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PreTrainedModel
 
 from talkover.manifests.errors import ConfigurationError
+from talkover.model.answer_losses import WHOLE_ANSWER, AnswerConfig
 from talkover.model.batch import Batch
 from talkover.model.codec import SatsCodec
-from talkover.model.config import LmConfig, Parts, SatsConfig, Tables
-from talkover.model.cues import Cues, clock_embeddings
-from talkover.model.encoders import Encoded, build_encoder, mask_of, pooled
-from talkover.model.encoders.hf import HfEncoderConfig, hf_config
+from talkover.model.config import SatsConfig
+from talkover.model.cues import Cues
+from talkover.model.deepstack import DeepStack, DeepStackHooks, spread
+from talkover.model.encoders import Encoded, build_encoder, mask_of
 from talkover.model.features import LogMel, spec_augment
 from talkover.model.fusion import StreamFusion, check_rates
-from talkover.model.layout import IGNORED, MERGED, SPLIT, Kind, Streams, Vocabulary
-from talkover.model.losses import (
-    Loss,
-    SpeakerClassifier,
-    activity_loss,
-    answer_loss,
-    ctc_loss,
-    speaker_loss,
+from talkover.model.layout import MERGED, SPLIT, Kind, Streams, Vocabulary
+from talkover.model.lora import insert_lora
+from talkover.model.losses import Loss, SpeakerClassifier
+from talkover.model.objectives import (
+    ANSWERED,
+    VOICES,
+    Heard,
+    answered_losses,
+    counts,
+    heard_losses,
+    kept_positions,
+    voice,
 )
+from talkover.model.onsets import find_units
 from talkover.model.projectors import Projector
-
-
-@dataclass(frozen=True, kw_only=True)
-class Heard:
-    """What the encoders made of a batch."""
-
-    semantic: Tensor
-    """``[B, T, H]`` vectors, with the cues."""
-    speaker: Tensor | None
-    """``[B, T', H]`` vectors of a stream of its own."""
-    encoded: Encoded
-    voices: Encoded | None
-    unit_logits: Tensor | None
-    """``[B, T, 1 + U]``."""
-    activity_logits: Tensor | None
-    """``[B, T, K]``."""
+from talkover.model.voices.hearing import beginnings, observe, said_words
+from talkover.model.voices.model import VoiceModel
+from talkover.model.voices.said import SaidWord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,11 +61,6 @@ class Output:
     losses: dict[str, Loss]
     logits: Tensor | None = None
     """``[B, kept positions, V]``."""
-
-
-CUED_SHARE = 0.3
-"""Loudness at which projected audio begins beside cues, in that of text: four equal voices would
-drown the cues that can be copied at once."""
 
 
 class SatsModel(PreTrainedModel):  # type: ignore[misc, no-untyped-call, unused-ignore]
@@ -89,17 +82,22 @@ class SatsModel(PreTrainedModel):  # type: ignore[misc, no-untyped-call, unused-
         bands, rate = parts.features.num_mels, parts.features.frame_rate
         self.semantic = build_encoder(parts.semantic, bands, rate)
         self.speaker = None if parts.speaker is None else build_encoder(parts.speaker, bands, rate)
-        self.lm = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
+        self.lm: Any = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
             AutoConfig.for_model(**dict(parts.lm.config)), attn_implementation=parts.lm.attention
         )
         width = self.lm.get_input_embeddings().weight.shape[1]
         self.projector = Projector(self.semantic.width, width, parts.projector)
         self.speaker_projector = (
             None
-            if self.speaker is None or parts.layout.fusion == "single"
+            if self.speaker is None or not parts.has_speaker_stream
             else Projector(self.speaker.width, width, parts.speaker_projector)
         )
         self.fusion = StreamFusion(parts.layout.fusion, width)
+        self.deepstack = (
+            None
+            if parts.deepstack is None
+            else DeepStack(self.semantic.tap_width, width, parts.deepstack)
+        )
         tables = parts.tables
         self.unit_head = nn.Linear(self.semantic.width, 1 + len(tables.units))
         self.activity_head = self.classifier = None
@@ -116,10 +114,21 @@ class SatsModel(PreTrainedModel):  # type: ignore[misc, no-untyped-call, unused-
                 times=tables.times if parts.cues.times else (),
                 steps_per_second=10**parts.codec.digits,
                 width=width,
+                has_ends=parts.cues.ends,
             )
             if parts.cues.are_any
             else None
         )
+        self.duration_head = self.voices = None
+        if parts.voices is not None:
+            self.duration_head = nn.Linear(self.semantic.width, 1)
+            self.voices = VoiceModel(
+                parts.voices,
+                num_mels=bands,
+                frame_rate=rate,
+                sampling_rate=parts.features.sampling_rate,
+                num_voices=len(tables.voices),
+            )
         self.registration = (
             nn.Linear(parts.registration_width or 2 * self._voice_inputs(), width)
             if parts.layout.registration
@@ -128,6 +137,9 @@ class SatsModel(PreTrainedModel):  # type: ignore[misc, no-untyped-call, unused-
         if self.speaker_projector is not None:
             check_rates(parts.layout.fusion, self.semantic_rate, self.speaker_rate)
         self.mask_generator: torch.Generator | None = None
+        self._hooks: DeepStackHooks | None = None
+        if parts.lora is not None:
+            insert_lora(self, parts.lora)
         self.post_init()  # type: ignore[no-untyped-call]
 
     def _voice_inputs(self) -> int:
@@ -174,53 +186,110 @@ class SatsModel(PreTrainedModel):  # type: ignore[misc, no-untyped-call, unused-
             return 0
         return int(self.speaker.num_frames(self.parts.features.num_frames(num_samples)))
 
-    def counts(self, batch: Batch) -> dict[str, int]:
+    def counts(self, batch: Batch, answer: AnswerConfig = WHOLE_ANSWER) -> dict[str, int]:
         """What each loss will count in a batch, known before it is encoded."""
-        alone = batch.activity & (batch.activity.sum(2, keepdim=True) == 1)
-        frames = [self.activity_frames(n) for n in batch.num_samples.tolist()]
-        known = batch.is_activity_known.tolist()
-        return {
-            "answer": int((batch.labels[:, 1:] != IGNORED).sum()),
-            "ctc": int(batch.num_units.sum()),
-            "activity": self.parts.max_speakers
-            * sum(n for n, k in zip(frames, known, strict=True) if k),
-            "speaker": int(((batch.voices != IGNORED) & alone.any(1)).sum()),
-        }
+        return counts(batch, self, answer)
 
     def unit_frames(self, num_samples: int) -> int:
         """Frames over which CTC spreads its units."""
         return int(self.semantic.num_frames(self.parts.features.num_frames(num_samples)))
 
-    def hear(self, audio: Tensor, num_samples: Tensor) -> Heard:
-        """Encode a batch of recordings: ``[B, N]``, ``[B]``."""
-        features, lengths = self.features(audio, num_samples)
+    def hear(
+        self,
+        audio: Tensor,
+        num_samples: Tensor,
+        vectors: Tensor | None = None,
+        *,
+        is_read: bool = True,
+    ) -> Heard:
+        """Encode a batch of recordings.
+
+        Args:
+            audio: ``[B, N]``.
+            num_samples: ``[B]``.
+            vectors: ``[B, T, D]`` given vectors, for encoders of the kind ``vectors``.
+            is_read: Whether the language model will read it; if not, its vectors are not made.
+        """
+        plain, lengths = self.features(audio, num_samples)
+        features = self.masked(plain)
+        heard_as = {"features": features, "audio": audio, "vectors": vectors}
+        voices = None
+        encoded = self.semantic(heard_as[self.semantic.hears], lengths)
+        if self.speaker is not None and self.activity_head is not None:
+            voices = self.speaker(heard_as[self.speaker.hears], lengths)
+        return self.heard_of(encoded, voices, plain, is_read=is_read)
+
+    def masked(self, features: Tensor) -> Tensor:
+        """Features ``[B, T, F]`` as training hears them: with SpecAugment, if a stage wants it."""
         if self.training and self.parts.mask is not None and self.mask_generator is not None:
-            features = spec_augment(
+            return spec_augment(
                 features, self.parts.mask, self.parts.features.frame_rate, self.mask_generator
             )
-        encoded = self.semantic(features, lengths)
-        unit_logits = self.unit_head(encoded.hidden) if self.parts.tables.units else None
-        semantic = self.projector(encoded.hidden)
-        voices = activity = speaker = None
-        if self.speaker is not None and self.activity_head is not None:
-            voices = self.speaker(features, lengths)
+        return features
+
+    def heard_of(
+        self,
+        encoded: Encoded,
+        voices: Encoded | None,
+        features: Tensor | None = None,
+        *,
+        is_read: bool = True,
+    ) -> Heard:
+        """What the heads, projectors, fusion and cues make of the encoders' frames.
+
+        Args:
+            encoded: Of the semantic encoder.
+            voices: Of the speaker encoder.
+            features: ``[B, T, F]`` log-mel, not masked, for voices that are modelled.
+            is_read: See `hear`.
+        """
+        durations = activity = None
+        if self.duration_head is not None:
+            durations = self.duration_head(encoded.hidden).squeeze(-1)
+        if voices is not None and self.activity_head is not None:
             activity = self.activity_head(voices.hidden)
-            if self.speaker_projector is not None:
-                speaker = self.speaker_projector(voices.hidden)
+        heard = Heard(
+            semantic=None,
+            speaker=None,
+            encoded=encoded,
+            voices=voices,
+            unit_logits=self.unit_head(encoded.hidden) if self.parts.tables.units else None,
+            activity_logits=activity,
+            duration_logits=durations,
+            features=features if self.voices is not None else None,
+        )
+        return self._with_vectors(heard) if is_read else heard
+
+    def _with_vectors(self, heard: Heard) -> Heard:
+        """What the language model reads of it."""
+        encoded, voices = heard.encoded, heard.voices
+        semantic = self.projector(encoded.hidden, encoded.lengths)
+        speaker = None
+        if voices is not None and self.speaker_projector is not None:
+            speaker = self.speaker_projector(voices.hidden, voices.lengths)
         semantic, speaker = self.fusion(semantic, speaker)
         if self.cues is not None:
             table = self.lm.get_input_embeddings().weight
+            frames = semantic.shape[1]
+            heard = replace(heard, said=self._said(heard))
+            begun = None
+            if heard.said is not None:
+                most = self.parts.max_speakers
+                begun = beginnings(heard.said, rate=self.semantic_rate, frames=frames, most=most)
+                begun = begun.to(table.device)
             semantic = semantic + self.cues(
-                table, self.semantic_rate, semantic.shape[1], unit_logits, activity
+                table, self.semantic_rate, frames, heard.unit_logits, heard.activity_logits, begun
             )
-        return Heard(
-            semantic=semantic,
-            speaker=speaker,
-            encoded=encoded,
-            voices=voices,
-            unit_logits=unit_logits,
-            activity_logits=activity,
-        )
+        deep = () if self.deepstack is None else self.deepstack(encoded.taps, encoded.lengths)
+        return replace(heard, semantic=semantic, speaker=speaker, deep=deep)
+
+    def _said(self, heard: Heard) -> list[list[SaidWord]] | None:
+        """Words that were found and who said them, where voices are modelled."""
+        units, durations = heard.unit_logits, heard.duration_logits
+        if self.voices is None or heard.features is None or units is None or durations is None:
+            return None
+        found = find_units(units, durations, heard.encoded.lengths, self.semantic.rate_hz)
+        return said_words(self.voices, heard.features, found, most=self.parts.max_speakers)
 
     def embed(self, batch: Batch, heard: Heard) -> Tensor:
         """Embeddings of every position, ``[B, L, H]``.
@@ -234,74 +303,80 @@ class SatsModel(PreTrainedModel):  # type: ignore[misc, no-untyped-call, unused-
             sources[Kind.REGISTRATION] = self.registration(batch.registration)
         for kind, vectors in sources.items():
             place = batch.kinds == int(kind)
-            counts = place.sum(1)
+            needed = place.sum(1)
             if vectors is None:
-                if bool(counts.any()):
+                if bool(needed.any()):
                     raise ValueError(f"the layout has {kind.name} positions, the model no such")
                 continue
-            if int(counts.max()) > vectors.shape[1]:
+            if int(needed.max()) > vectors.shape[1]:
                 raise ValueError(
-                    f"the layout has {int(counts.max())} {kind.name} positions, the encoder gave "
+                    f"the layout has {int(needed.max())} {kind.name} positions, the encoder gave "
                     f"{vectors.shape[1]} vectors: it is the layout of another model"
                 )
-            real = vectors[mask_of(counts, vectors.shape[1])]
+            real = vectors[mask_of(needed, vectors.shape[1])]
             embedded = embedded.masked_scatter(place[..., None], real.to(embedded.dtype))
         return embedded
 
-    def forward(self, batch: Batch, losses: tuple[str, ...] = ("answer", "ctc")) -> Output:
-        """The losses that are asked for, of ``answer``, ``ctc``, ``activity`` and ``speaker``.
+    def forward(
+        self,
+        batch: Batch,
+        losses: tuple[str, ...] = ("answer", "ctc"),
+        answer: AnswerConfig = WHOLE_ANSWER,
+    ) -> Output:
+        """The losses that are asked for, of `talkover.model.objectives.OBJECTIVES`.
 
         Only the positions that have labels get logits.
         """
-        heard = self.hear(batch.audio, batch.num_samples)
-        found: dict[str, Loss] = {}
+        is_read = any(name in ANSWERED for name in losses)
+        heard = self.hear(batch.audio, batch.num_samples, batch.vectors, is_read=is_read)
+        found = heard_losses(heard, batch, self.parts.losses, losses, self.classifier)
+        if VOICES in losses and self.voices is not None:
+            assert heard.features is not None
+            found[VOICES] = observe(self.voices, heard.features, batch)
         logits = None
-        if "answer" in losses:
-            found["answer"], logits = self._answer(batch, heard)
-        if "ctc" in losses and heard.unit_logits is not None:
-            found["ctc"] = ctc_loss(
-                heard.unit_logits, heard.encoded.lengths, batch.units, batch.num_units
-            )
-        if "activity" in losses and heard.activity_logits is not None:
-            found["activity"] = self._activity(batch, heard)
-        if "speaker" in losses and heard.voices is not None and self.classifier is not None:
-            found["speaker"] = self._speakers(batch, heard.voices)
+        if is_read:
+            kept = kept_positions(batch)
+            logits = self.answer_logits(batch, heard, kept)
+            found |= answered_losses(logits, kept, batch, self.parts, losses, answer)
         return Output(losses=found, logits=logits)
 
-    def _answer(self, batch: Batch, heard: Heard) -> tuple[Loss, Tensor]:
-        mask = (batch.kinds != int(Kind.PAD)).long()
-        labels = batch.labels[:, 1:]
-        kept = (labels != IGNORED).any(0).nonzero().squeeze(1)  # positions that predict a label
-        logits = self.lm(
-            inputs_embeds=self.embed(batch, heard), attention_mask=mask, logits_to_keep=kept
-        ).logits
-        smoothing = self.parts.losses.label_smoothing
-        return answer_loss(logits, labels[:, kept], smoothing), logits
+    def answer_logits(self, batch: Batch, heard: Heard, kept: Tensor) -> Tensor:
+        """Logits of the language model at some positions, ``[B, len(kept), V]``."""
+        with self.deep_hooks(batch, heard):
+            logits: Tensor = self.lm(
+                inputs_embeds=self.embed(batch, heard),
+                attention_mask=(batch.kinds != int(Kind.PAD)).long(),
+                logits_to_keep=kept,
+            ).logits
+        return logits
 
-    def _activity(self, batch: Batch, heard: Heard) -> Loss:
-        assert heard.activity_logits is not None and heard.voices is not None
-        mask = mask_of(heard.voices.lengths, heard.activity_logits.shape[1])
-        return activity_loss(
-            heard.activity_logits,
-            batch.activity,
-            mask & batch.is_activity_known[:, None],
-            self.parts.losses.invariant,
-        )
+    @contextmanager
+    def deep_hooks(
+        self, batch: Batch, heard: Heard, *, offset: int | None = None
+    ) -> Iterator[None]:
+        """Inside the block the language model gets the encoder's taps at the audio's positions.
 
-    def _speakers(self, batch: Batch, voices: Encoded) -> Loss:
-        """Who speaks, from the frames where nobody else does."""
-        alone = batch.activity & (batch.activity.sum(2, keepdim=True) == 1)
-        weights = alone.transpose(1, 2).float()  # [B, K, T]
-        assert self.classifier is not None
-        cosines = self.classifier(self.voice(voices, weights))
-        classes = torch.where(weights.sum(-1) > 0, batch.voices, IGNORED)
-        options = self.parts.losses
-        return speaker_loss(cosines.flatten(0, 1), classes.flatten(), options.margin, options.scale)
+        Args:
+            batch: Its layouts.
+            heard: Its taps.
+            offset: Position of the first embedding that is read; None asks the key-value cache,
+                which is right for one pass, for a prefill in chunks and for generation.
+        """
+        if self.deepstack is None:
+            yield
+            return
+        if self._hooks is None:
+            self._hooks = DeepStackHooks(self.lm, self.deepstack.layers)
+        place = batch.kinds == int(Kind.SEMANTIC)
+        additions = [spread(vectors, place) for vectors in heard.deep]
+        keep = self.training and self._hooks.run_again
+        with self._hooks.adding(additions, offset=offset, keep=keep):
+            yield
 
     @staticmethod
     def voice(voices: Encoded, weights: Tensor) -> Tensor:
         """Embeddings before the classifier: ``[B, K, T]`` weights to ``[B, K, 2 D]``."""
-        return pooled(voices.taps[0] if voices.taps else voices.hidden, weights)
+        return voice(voices, weights)
 
     @torch.no_grad()
     def generate(self, batch: Batch, **options: Any) -> Tensor:
@@ -311,12 +386,13 @@ class SatsModel(PreTrainedModel):  # type: ignore[misc, no-untyped-call, unused-
             batch: Padded on the left.
             options: For the language model's ``generate``, such as ``logits_processor``.
         """
-        heard = self.hear(batch.audio, batch.num_samples)
-        ids: Tensor = self.lm.generate(
-            inputs_embeds=self.embed(batch, heard),
-            attention_mask=(batch.kinds != int(Kind.PAD)).long(),
-            **options,
-        )
+        heard = self.hear(batch.audio, batch.num_samples, batch.vectors)
+        with self.deep_hooks(batch, heard):
+            ids: Tensor = self.lm.generate(
+                inputs_embeds=self.embed(batch, heard),
+                attention_mask=(batch.kinds != int(Kind.PAD)).long(),
+                **options,
+            )
         return ids
 
 
@@ -324,6 +400,7 @@ def vocabulary_of(codec: SatsCodec) -> Vocabulary:
     """What the layout needs of a codec."""
     return Vocabulary(
         encode=codec.encode_text,
+        encode_fixed=codec.encode_fixed,
         time_id=codec.time_id,
         pad_id=codec.pad_id,
         end_id=codec.end_id,
@@ -331,88 +408,6 @@ def vocabulary_of(codec: SatsCodec) -> Vocabulary:
         speaker_id=codec.speaker_id,
         registration_id=codec.registration_id,
     )
-
-
-def build_model(
-    parts: Parts, codec: SatsCodec, *, units: tuple[int, ...] = (), voices: tuple[str, ...] = ()
-) -> SatsModel:
-    """A model ready to be trained: random weights, or those of the folders that the parts name.
-
-    Args:
-        parts: What it is made of.
-        codec: Its text format and tokenizer.
-        units: Token ids that CTC knows, such as those of the words of the training texts.
-        voices: Corpus-wide ids of speakers that the classifier knows.
-
-    Raises:
-        ConfigurationError: If parts do not fit each other.
-    """
-    parts = replace(
-        parts,
-        lm=_with_vocabulary(parts.lm, codec),
-        tables=Tables(
-            units=units,
-            speakers=tuple(codec.speaker_ids(parts.max_speakers)) if parts.cues.speakers else (),
-            times=tuple(codec.time_ids()),
-            voices=voices,
-        ),
-    )
-    if parts.cues.times and not parts.tables.times:
-        raise ConfigurationError("cues.times needs atoms of times: set codec.atoms.max_time")
-    model = SatsModel(SatsConfig.of(parts))
-    if parts.lm.path is not None:
-        model.lm = AutoModelForCausalLM.from_pretrained(
-            parts.lm.path,
-            local_files_only=True,
-            attn_implementation=parts.lm.attention,
-            dtype=torch.float32,
-        )
-        model.lm.resize_token_embeddings(int(parts.lm.config["vocab_size"]), mean_resizing=False)
-    _keep_encoder_configurations(model)
-    table = model.lm.get_input_embeddings().weight
-    loudness = float(table.detach().float().square().mean().sqrt())
-    share = CUED_SHARE if parts.cues.are_any else 1.0
-    for projector in (model.projector, model.speaker_projector):
-        if projector is not None:
-            projector.start_at_loudness(share * loudness)
-    if parts.cues.times and parts.lm.path is None:
-        with torch.no_grad():
-            rows = torch.tensor(model.parts.tables.times)
-            table[rows] = loudness * clock_embeddings(
-                len(rows), 10**parts.codec.digits, table.shape[1]
-            ).to(table.dtype)
-    return model
-
-
-def _with_vocabulary(lm: LmConfig, codec: SatsCodec) -> LmConfig:
-    """The language model's configuration, complete and with room for every token."""
-    values = dict(lm.config)
-    if lm.path is not None:
-        values = AutoConfig.from_pretrained(lm.path, local_files_only=True).to_dict()
-    if "model_type" not in values:
-        raise ConfigurationError("lm.config must name its model_type, or lm.path a local folder")
-    size = max(len(codec), int(values.get("vocab_size", 0)) if lm.path is not None else 0)
-    values.update(vocab_size=size, pad_token_id=codec.pad_id, eos_token_id=codec.end_id)
-    values.update(bos_token_id=None)
-    return replace(lm, config={k: v for k, v in values.items() if _is_plain(v)})
-
-
-def _is_plain(value: Any) -> bool:
-    return value is None or isinstance(value, (str, int, float, bool, list, dict))
-
-
-def _keep_encoder_configurations(model: SatsModel) -> None:
-    """Store what an encoder of a folder is, so that a checkpoint needs the folder no more."""
-    parts = model.parts
-    for name in ("semantic", "speaker"):
-        encoder = getattr(parts, name)
-        if encoder is not None and encoder.kind == "hf" and "config" not in encoder.options:
-            found = hf_config(HfEncoderConfig(**encoder.options)).to_dict()
-            kept = {key: value for key, value in found.items() if _is_plain(value)}
-            options = {**encoder.options, "config": kept}
-            parts = replace(parts, **{name: replace(encoder, options=options)})
-    model.parts = parts
-    model.config.parts = parts.plain()
 
 
 AutoModel.register(SatsConfig, SatsModel)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,12 @@ from talkover.manifests.io import SessionAudio
 from talkover.manifests.schema import Session
 from talkover.manifests.serialize import TranscriptOptions, from_session, serializer
 from talkover.manifests.shards.dataset import ShardDataset
+from talkover.model.build import asked_parts, build_model
 from talkover.model.checkpoints import finished, load_model
 from talkover.model.codec import CodecConfig, SatsCodec, build_codec
 from talkover.model.config import PART_NAMES, Parts
 from talkover.model.data.collate import Collator, voice_name
-from talkover.model.data.examples import Skips, check_session
+from talkover.model.data.examples import Skips, check_session, is_transcribed
 from talkover.model.data.feeds import (
     Feed,
     ManifestFeed,
@@ -29,10 +30,12 @@ from talkover.model.data.feeds import (
     read_entries,
 )
 from talkover.model.data.order import resolve_buckets
-from talkover.model.modeling import SatsModel, build_model, vocabulary_of
+from talkover.model.data.stream import Startable
+from talkover.model.modeling import SatsModel, vocabulary_of
+from talkover.model.parallel import make_accelerator, share_of
 from talkover.model.presets import Preset
 from talkover.model.stages import TrainConfig
-from talkover.model.train import CHECKPOINTS, Report, Trained, Trainer, make_accelerator, share_of
+from talkover.model.train import CHECKPOINTS, Report, Trained, Trainer
 
 SAMPLE = 200
 """Sessions of a stream that are looked at for its words and speakers, before training."""
@@ -55,13 +58,19 @@ def survey(sessions: Iterable[Session], config: CodecConfig) -> Surveyed:
     speakers: set[str] = set()
     words: set[str] = set()
     for session in sessions:
-        transcript = from_session(session, options).transcript
-        texts.add(form.encode(transcript))
-        words |= {word for turn in transcript.turns for word in turn.text.split()}
+        if is_transcribed(session):
+            transcript = from_session(session, options).transcript
+            texts.add(form.encode(transcript))
+            words |= {word for turn in transcript.turns for word in turn.text.split()}
         speakers |= {row.speaker for row in session.supervisions}
     return Surveyed(
         texts=tuple(sorted(texts)), speakers=tuple(sorted(speakers)), words=tuple(sorted(words))
     )
+
+
+def takes_untranscribed(config: TrainConfig) -> bool:
+    """Whether a stage draws sessions whose words are not known."""
+    return any(stage.data.untranscribed for stage in config.stages)
 
 
 def make_model(preset: Preset, found: Surveyed) -> tuple[SatsModel, SatsCodec]:
@@ -109,8 +118,17 @@ def train(
     if stream is None and _is_sharded(manifests):
         stream = shard_stream(str(manifests[0]), config.seed)
     if stream is None:
-        entries = read_entries(manifests, config.longest, skips)
-        model, codec = _model_of(out, preset, (e.session for e in entries))
+        entries = read_entries(
+            manifests,
+            config.longest,
+            skips,
+            config.shortest,
+            with_rows=any(stage.data.tasks for stage in config.stages),
+            untranscribed=takes_untranscribed(config),
+        )
+        rows = [entry.row for entry in entries if entry.row is not None]
+        texts = [text for row in rows for text in (row.instruction, row.target)]
+        model, codec = _model_of(out, preset, (e.session for e in entries), texts)
         collator = Collator(model, codec, vocabulary_of(codec))
         feed: Feed = ManifestFeed(
             entries,
@@ -122,10 +140,18 @@ def train(
         )
     else:
         sample = (item.session for item in islice(stream(0, Share()), SAMPLE))
-        usable = (session for session in sample if check_session(session) is None)
+        untranscribed = takes_untranscribed(config)
+        usable = (s for s in sample if check_session(s, untranscribed=untranscribed) is None)
         model, codec = _model_of(out, preset, usable)
         collator = Collator(model, codec, vocabulary_of(codec))
-        feed = StreamFeed(stream, collator, seed=config.seed, longest=config.longest, share=share)
+        feed = StreamFeed(
+            stream,
+            collator,
+            seed=config.seed,
+            longest=config.longest,
+            shortest=config.shortest,
+            share=share,
+        )
     trainer = Trainer(model, codec, feed, config, out, accelerator=accelerator, report=report)
     trainer.progress.skips = skips
     trainer.resume()
@@ -135,15 +161,23 @@ def train(
 
 
 def _model_of(
-    out: Path, preset: Preset, sessions: Iterable[Session]
+    out: Path, preset: Preset, sessions: Iterable[Session], texts: Iterable[str] = ()
 ) -> tuple[SatsModel, SatsCodec]:
-    """The model of the run in the folder, so that its tables stay, or a new one."""
+    """The model of the run in the folder, so that its tables stay, or a new one.
+
+    Args:
+        out: Folder of the run.
+        preset: What to make.
+        sessions: For words and speakers.
+        texts: Of instruction rows, for a tokenizer of our own.
+    """
     found = finished(out / CHECKPOINTS)
     if found:
         model, codec = load_model(found[-1])
         check_same(preset.parts, model.parts, found[-1])
         return model, codec
-    return make_model(preset, survey(sessions, preset.parts.codec))
+    surveyed = survey(sessions, preset.parts.codec)
+    return make_model(preset, replace(surveyed, texts=tuple(sorted({*surveyed.texts, *texts}))))
 
 
 def check_same(wanted: Parts, found: Parts, folder: Path) -> None:
@@ -152,7 +186,7 @@ def check_same(wanted: Parts, found: Parts, folder: Path) -> None:
     Raises:
         ConfigurationError: With the part that differs.
     """
-    mine, other = wanted.plain(), found.plain()
+    mine, other = asked_parts(wanted).plain(), found.plain()
     for name in PART_NAMES:
         if name != "tables" and not _is_within(mine[name], other[name]):
             raise ConfigurationError(
@@ -184,8 +218,13 @@ def shard_stream(where: str, seed: int) -> Stream:
 
     def epoch(number: int, share: Share) -> Iterable[SessionAudio]:
         dataset = ShardDataset(where, seed=seed, rank=share.rank, world_size=share.world_size)
-        dataset.set_epoch(number)
-        return dataset
+
+        def begun(count: int) -> Iterable[SessionAudio]:
+            dataset.set_epoch(number)
+            dataset.position = dataset.after(dataset.position, count)
+            return dataset
+
+        return Startable(begun)
 
     return epoch
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,13 +71,16 @@ def atoms(format_name: str, digits: int, config: AtomConfig) -> list[str]:
     return (times if config.max_time > 0 else []) + [s for s in speakers if s is not None]
 
 
-def train_tokenizer(texts: Iterable[str], *, vocab_size: int, atoms: Sequence[str] = ()) -> Any:
+def train_tokenizer(
+    texts: Iterable[str], *, vocab_size: int, atoms: Sequence[str] = (), marks: Sequence[str] = ()
+) -> Any:
     """A `PreTrainedTokenizerFast` of our own; the same texts give the same bytes.
 
     Args:
         texts: Target texts to learn from.
         vocab_size: Most tokens before atoms are added; 256 single bytes and `SPECIAL` are in it.
         atoms: Texts that become one token each.
+        marks: Control tokens besides `SPECIAL`.
 
     Raises:
         ConfigurationError: If the vocabulary has no room for single bytes.
@@ -104,20 +108,48 @@ def train_tokenizer(texts: Iterable[str], *, vocab_size: int, atoms: Sequence[st
         special_tokens=list(SPECIAL),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.train_from_iterator(_without(atoms, texts), trainer)
     made = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer, pad_token=PAD, eos_token=END, clean_up_tokenization_spaces=False
     )
-    prepare_tokenizer(made, atoms)
+    prepare_tokenizer(made, atoms, marks)
     return made
 
 
-def load_tokenizer(folder: Path | str, *, atoms: Sequence[str] = ()) -> Any:
+def _without(atoms: Sequence[str], texts: Iterable[str]) -> Iterator[str]:
+    """What is left between atoms: what a tokenizer with atoms will be asked to split.
+
+    >>> list(_without(["[0.5]", "[S01]"], ["[0.5][S01]yes[0.9]"]))
+    ['yes[0.9]']
+    """
+    if not atoms:
+        yield from texts
+        return
+    longest_first = sorted(atoms, key=lambda atom: (-len(atom), atom))
+    pattern = re.compile("|".join(re.escape(atom) for atom in longest_first))
+    for text in texts:
+        yield from (part for part in pattern.split(text) if part)
+
+
+def load_tokenizer(
+    folder: Path | str,
+    *,
+    atoms: Sequence[str] = (),
+    marks: Sequence[str] = (),
+    ahead: Sequence[str] = (),
+) -> Any:
     """A tokenizer of Hugging Face from a local folder, with the control tokens and atoms added.
+
+    Args:
+        folder: With ``tokenizer.json``.
+        atoms: Texts that become one token each.
+        marks: Control tokens besides `SPECIAL`.
+        ahead: Control tokens whose ids must be the first behind the vocabulary.
 
     Raises:
         ConfigurationError: If the folder has none, or one without a fast implementation.
     """
+    from tokenizers import AddedToken
     from transformers import AutoTokenizer
 
     try:
@@ -126,11 +158,15 @@ def load_tokenizer(folder: Path | str, *, atoms: Sequence[str] = ()) -> Any:
         raise ConfigurationError(f"{folder}: no tokenizer: {error}") from error
     if not tokenizer.is_fast:
         raise ConfigurationError(f"{folder}: this tokenizer has no fast form (tokenizer.json)")
-    prepare_tokenizer(tokenizer, atoms)
+    tokenizer.add_tokens(
+        [AddedToken(t, special=True, normalized=False) for t in ahead if t not in tokenizer.vocab],
+        special_tokens=True,
+    )
+    prepare_tokenizer(tokenizer, atoms, marks)
     return tokenizer
 
 
-def prepare_tokenizer(tokenizer: Any, atoms: Sequence[str]) -> None:
+def prepare_tokenizer(tokenizer: Any, atoms: Sequence[str], marks: Sequence[str] = ()) -> None:
     """Add the control tokens that are missing and the atoms; the end and padding stay if set."""
     from tokenizers import AddedToken
 
@@ -141,7 +177,7 @@ def prepare_tokenizer(tokenizer: Any, atoms: Sequence[str]) -> None:
     known = tokenizer.get_vocab()
     control = [
         AddedToken(text, special=True, normalized=False)
-        for text in (SEMANTIC, SPEAKER, REGISTRATION)
+        for text in (SEMANTIC, SPEAKER, REGISTRATION, *marks)
         if text not in known
     ]
     if control:

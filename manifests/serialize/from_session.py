@@ -60,6 +60,8 @@ class Transcribed:
     """Label in the transcript of each speaker (corpus-wide id) who has a turn in it."""
     num_skipped: int
     """Supervisions without a transcript."""
+    overlapped: tuple[bool, ...] = ()
+    """Of each turn, whether somebody else is heard during its speech; marked or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ def from_session(session: Session, options: TranscriptOptions | None = None) -> 
         ),
         labels=labels,
         num_skipped=sum(s.text is None for s in session.supervisions),
+        overlapped=tuple(d.overlap for d in drafts),
     )
 
 

@@ -5,20 +5,30 @@ Shapes: ``B`` batch, ``N`` samples, ``L`` positions, ``U`` units, ``T`` frames, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from talkover.manifests.schema import Session
 from talkover.manifests.serialize import PromptOptions
 from talkover.model.batch import Batch
 from talkover.model.codec import SatsCodec
 from talkover.model.config import Parts
 from talkover.model.data.examples import Example, Unusable
+from talkover.model.data.marks import marks_of
+from talkover.model.data.registration import Draw, Registrar, registrar_of, without_strangers
 from talkover.model.layout import IGNORED, Kind, Plan, Streams, Vocabulary, plan_layout
+from talkover.model.modeling import SatsModel
+from talkover.model.onsets import Unit, onset_targets
+from talkover.model.target import Target, plain_target
+
+NOBODY = -1
+"""Speaker of a word that is not there."""
 
 
 class Geometry(Protocol):
@@ -45,6 +55,8 @@ class Collator:
     def __init__(self, model: Geometry, codec: SatsCodec, vocabulary: Vocabulary) -> None:
         """Take what decides the layout; weights are not touched."""
         self.model, self.codec, self.vocabulary = model, codec, vocabulary
+        self.registrar: Registrar | None = None
+        """Registers speakers for the batches of a stage that asks for it."""
         tables = model.parts.tables
         self._classes = {unit: place for place, unit in enumerate(tables.units, start=1)}
         self._voices = {name: place for place, name in enumerate(tables.voices)}
@@ -53,30 +65,65 @@ class Collator:
         """The layout of an example.
 
         Raises:
-            Unusable: If it is longer than the language model's context.
+            Unusable: If it is longer than the language model's context, or its session's
+                registration clips are of its own audio.
             UnknownCharacter: If the tokenizer cannot write its text.
         """
-        streams = self.model.streams(len(example.samples))
+        if self.registrar is not None:
+            self.registrar.check(example)
+        names = tuple(registered.name for registered in example.registered)
+        streams = self.model.streams(len(example.samples), names)
         prompt = ""
         if self.model.parts.layout.use_prompt:
             prompt = self.codec.serializer.prompt(PromptOptions(duration=example.duration))
-        answer = self.codec.encode(example.transcript).ids if with_answer else None
+        has_answer = with_answer and example.is_transcribed
         plan = plan_layout(
-            streams, self.model.parts.layout, self.vocabulary, prompt=prompt, answer=answer
+            streams,
+            self.model.parts.layout,
+            self.vocabulary,
+            prompt=prompt,
+            instruction=example.instruction,
+            answer=self._target(example).ids if has_answer else None,
         )
         limit = self.model.parts.lm.config.get("max_position_embeddings")
         if limit is not None and len(plan) > limit:
             raise Unusable(f"longer than the context of {limit} positions")
         return plan
 
-    def __call__(self, examples: Sequence[Example], *, with_answer: bool = True) -> Batch:
+    def enrol(self, sessions: Iterable[tuple[Session, Path]]) -> None:
+        """Register speakers from the clips of these sessions, each with its manifest's folder.
+
+        Raises:
+            ConfigurationError: If there is no clip, or the model cannot use any.
+            ManifestError: If given vectors cannot be read.
+        """
+        assert isinstance(self.model, SatsModel), "only a whole model makes vectors of clips"
+        self.registrar = registrar_of(sessions, self.model)
+
+    def _target(self, example: Example) -> Target:
+        """What is to be written."""
+        if example.target is not None:
+            return self.codec.encode_plain(example.target)
+        return self.codec.encode(example.transcript)
+
+    def __call__(
+        self, examples: Sequence[Example], *, with_answer: bool = True, draw: Draw | None = None
+    ) -> Batch:
         """A batch; layouts are padded on the right, without answers on the left.
+
+        Args:
+            examples: Its rows.
+            with_answer: Whether answers are known.
+            draw: How speakers are registered; None leaves the examples as they are.
 
         Raises:
             ValueError: If there is no example.
         """
         if not examples:
             raise ValueError("a batch needs at least one example")
+        if draw is not None and self.registrar is not None:
+            drawn = self.registrar.registered(examples, draw)
+            examples = [self._fitting(*pair) for pair in zip(drawn, examples, strict=True)]
         plans = [self.plan(example, with_answer=with_answer) for example in examples]
         kinds = [[int(kind) for kind in plan.kinds] for plan in plans]
         is_left = not with_answer
@@ -93,23 +140,92 @@ class Collator:
             input_ids=_padded([plan.ids for plan in plans], self.vocabulary.pad_id, is_left),
             kinds=_padded(kinds, int(Kind.PAD), is_left),
             labels=_padded([plan.labels for plan in plans], IGNORED, is_left),
+            **marks_of(
+                plans,
+                [
+                    self._target(e) if with_answer and e.is_transcribed else plain_target(())
+                    for e in examples
+                ],
+                [example.overlapped if example.target is None else () for example in examples],
+            ),
             units=_padded(units, 0, False),
             num_units=torch.tensor([len(row) for row in units]),
             activity=self._activity(examples),
             is_activity_known=torch.tensor([len(e.voices) <= self._outputs for e in examples]),
             voices=self._classes_of(examples),
+            **self._onsets(examples),
+            **self._spans(examples),
+            registration=registration_vectors(examples),
         )
+
+    def _fitting(self, drawn: Example, plain: Example) -> Example:
+        """The example as drawn, with fewer strangers or nobody registered if it is too long."""
+        while drawn.registered:
+            try:
+                self.plan(drawn)
+            except Unusable:
+                fewer = without_strangers(drawn)
+                drawn = fewer if len(fewer.registered) < len(drawn.registered) else plain
+            else:
+                return drawn
+        return plain
 
     def units(self, example: Example) -> list[int]:
         """Classes of CTC, none if the frames are too few for them.
 
         Pieces of words that CTC does not know are left out.
         """
+        if not example.is_transcribed:
+            return []
         ids = self.codec.word_ids(example.transcript)
         found = [self._classes[index] for index in ids if index in self._classes]
         repeated = sum(a == b for a, b in pairwise(found))
         fits = len(found) + repeated <= self.model.unit_frames(len(example.samples))
         return found if fits else []
+
+    def timed_units(self, example: Example) -> list[Unit] | None:
+        """Units of CTC with their times, a word's time shared by its units; None if not known."""
+        found: list[Unit] = []
+        for word in example.words:
+            if word.text is None:
+                return None
+            classes = [self._classes.get(index) for index in self.codec.encode_text(word.text)]
+            step = (word.end - word.start) / max(1, len(classes))
+            for place, kind in enumerate(classes):
+                if kind is None:
+                    return None
+                start = word.start + place * step
+                found.append(Unit(start=start, end=start + step, kind=kind))
+        return found
+
+    def _onsets(self, examples: Sequence[Example]) -> dict[str, Tensor]:
+        """The fields ``onsets`` and ``onset_seconds``."""
+        frames = [self.model.unit_frames(len(example.samples)) for example in examples]
+        onsets = torch.full((len(examples), max(frames)), IGNORED)
+        seconds = torch.zeros(len(examples), max(frames))
+        for row, (example, length) in enumerate(zip(examples, frames, strict=True)):
+            units = self.timed_units(example) if example.is_transcribed else None
+            if units is not None:
+                rate = length / example.duration
+                classes, durations = onset_targets(units, length, rate)
+                onsets[row, :length] = torch.tensor(classes)
+                seconds[row, :length] = torch.tensor(durations)
+        return {"onsets": onsets, "onset_seconds": seconds}
+
+    def _spans(self, examples: Sequence[Example]) -> dict[str, Tensor]:
+        """The fields ``spans``, ``span_speakers`` and ``span_voices``."""
+        most = max(1, *(len(example.words) for example in examples))
+        spans = torch.zeros(len(examples), most, 2)
+        speakers = torch.full((len(examples), most), NOBODY)
+        voices = torch.full((len(examples), most), IGNORED)
+        for row, example in enumerate(examples):
+            numbers: dict[str, int] = {}
+            for place, word in enumerate(example.words):
+                spans[row, place] = torch.tensor([word.start, word.end])
+                speakers[row, place] = numbers.setdefault(word.speaker, len(numbers))
+                name = voice_name(word.speaker, example.speed)
+                voices[row, place] = self._voices.get(name, IGNORED)
+        return {"spans": spans, "span_speakers": speakers, "span_voices": voices}
 
     @property
     def _outputs(self) -> int:
@@ -132,6 +248,19 @@ class Collator:
                 name = voice_name(voice.speaker, example.speed)
                 classes[row, place] = self._voices.get(name, IGNORED)
         return classes
+
+
+def registration_vectors(examples: Sequence[Example]) -> Tensor | None:
+    """``[B, R, D]``, zeros behind the last of a row; None where nobody is registered."""
+    most = max(len(example.registered) for example in examples)
+    if most == 0:
+        return None
+    width = next(len(r.vector) for example in examples for r in example.registered)
+    table = np.zeros((len(examples), most, width), np.float32)
+    for row, example in enumerate(examples):
+        for place, registered in enumerate(example.registered):
+            table[row, place] = registered.vector
+    return torch.from_numpy(table)
 
 
 def voice_name(speaker: str, speed: float) -> str:

@@ -18,6 +18,7 @@ from talkover.manifests.schema import Session, Supervision
 from talkover.manifests.serialize import Transcript
 from talkover.manifests.timeline import Timeline, speed, timeline_of, trim
 from talkover.model.codec import SatsCodec, UnknownCharacter
+from talkover.model.data.clips import utterances_of
 from talkover.model.data.windows import Window, plan_windows
 
 SLACK = 0.1
@@ -71,6 +72,29 @@ class Voice:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SpokenWord:
+    """A word with its time, or a stretch of speech whose words are not known."""
+
+    start: float
+    """Seconds of the example's clock."""
+    end: float
+    speaker: str
+    """Id across the corpus."""
+    text: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registered:
+    """Somebody whose voice the model is given, whether they speak or not."""
+
+    name: str
+    vector: NDArray[np.float32]
+    """``[D]``."""
+    speaker: str | None = None
+    """Corpus-wide id, where it is known."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Example:
     """See the module."""
 
@@ -82,23 +106,48 @@ class Example:
     transcript: Transcript
     voices: tuple[Voice, ...]
     """In order of arrival."""
+    words: tuple[SpokenWord, ...] = ()
+    """In order of their starts."""
+    is_transcribed: bool = True
+    """Whether all that is said is known; if not, only who speaks when can be learned."""
     speed: float = 1.0
     """Factor by which it was played faster than recorded."""
+    overlapped: tuple[bool, ...] = ()
+    """Of each turn of the transcript, whether somebody else is heard during its speech."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Label in the transcript of each speaker (corpus-wide id) who has a turn in it."""
+    session: str = ""
+    """Id of the whole session, of which this may be a window."""
+    utterances: frozenset[str] = frozenset()
+    """Source utterances of the whole session; no clip that holds one may register anybody."""
+    registered: tuple[Registered, ...] = ()
+    """In the order in which the model reads them."""
+    instruction: str | None = None
+    """What is asked instead of a transcript; see `talkover.model.tasks`."""
+    target: str | None = None
+    """The answer to the instruction."""
 
 
 def window_of(item: SessionAudio, window: Window) -> SessionAudio:
     """A stretch of a session as a session of its own, with an id of its own if it is a part."""
-    timeline = timeline_of(item.session)
-    if window.start_sample == 0 and window.num_samples == timeline.num_samples:
+    session = window_session(item.session, window)
+    if session is item.session:
         return item
-    part = trim(timeline, window.start_sample, window.num_samples).timeline
     end = window.start_sample + window.num_samples
-    name = f"{item.session.id}-{window.start_sample}"
     return SessionAudio(
-        session=_with_timeline(item.session, part, name),
+        session=session,
         samples=item.samples[:, window.start_sample : end],
         sampling_rate=item.sampling_rate,
     )
+
+
+def window_session(session: Session, window: Window) -> Session:
+    """The labels of a stretch as a session of its own; the session itself if it is all of it."""
+    timeline = timeline_of(session)
+    if window.start_sample == 0 and window.num_samples == timeline.num_samples:
+        return session
+    part = trim(timeline, window.start_sample, window.num_samples).timeline
+    return _with_timeline(session, part, f"{session.id}-{window.start_sample}")
 
 
 def faster(item: SessionAudio, factor: float) -> SessionAudio:
@@ -129,7 +178,13 @@ def _with_timeline(session: Session, timeline: Timeline, name: str) -> Session:
 
 
 def example_of(
-    item: SessionAudio, codec: SatsCodec, sampling_rate: int, *, factor: float = 1.0
+    item: SessionAudio,
+    codec: SatsCodec,
+    sampling_rate: int,
+    *,
+    factor: float = 1.0,
+    whole: Session | None = None,
+    untranscribed: bool = False,
 ) -> Example:
     """An example from a whole session or window; the first channel is heard.
 
@@ -138,11 +193,15 @@ def example_of(
         codec: For what the target text says.
         sampling_rate: Of the model, in Hz.
         factor: Speed at which it is played.
+        whole: The session that a window is of.
+        untranscribed: Whether speech without text is taken.
 
     Raises:
         Unusable: With the reason, if it cannot be learned from.
     """
-    fault = check_session(item.session) or unusable(item.samples[:1], item.sampling_rate)
+    fault = check_session(item.session, untranscribed=untranscribed) or unusable(
+        item.samples[:1], item.sampling_rate
+    )
     if fault is not None:
         raise Unusable(fault)
     item = faster(item, factor)
@@ -154,21 +213,88 @@ def example_of(
         duration=item.samples.shape[1] / item.sampling_rate,
         transcript=transcribed.transcript,
         voices=voices_of(item.session, transcribed.labels),
+        words=words_of(item.session),
+        is_transcribed=is_transcribed(item.session),
         speed=factor,
+        overlapped=transcribed.overlapped,
+        labels=transcribed.labels,
+        session=(whole or item.session).id,
+        utterances=utterances_of(whole or item.session),
     )
 
 
-def check_session(session: Session) -> str | None:
-    """Why a session's labels cannot be learned from, or None."""
+def unheard_example(
+    session: Session, codec: SatsCodec, sampling_rate: int, *, factor: float = 1.0
+) -> Example:
+    """An example with silence that takes no memory, for what only labels decide: its layout.
+
+    Args:
+        session: Of a whole session or window.
+        codec: For what the target text says.
+        sampling_rate: Of the model, in Hz.
+        factor: Speed at which it will be played.
+    """
+    duration = session.audio.num_samples / session.audio.sampling_rate / factor
+    if factor != 1.0:
+        session = _with_timeline(session, speed(timeline_of(session), factor), session.id)
+    transcribed = codec.transcribed(session)
+    return Example(
+        id=session.id,
+        samples=np.broadcast_to(np.float32(0), (round(duration * sampling_rate),)),
+        duration=duration,
+        transcript=transcribed.transcript,
+        voices=voices_of(session, transcribed.labels),
+        speed=factor,
+        overlapped=transcribed.overlapped,
+        labels=transcribed.labels,
+        session=session.id,
+    )
+
+
+def is_transcribed(session: Session) -> bool:
+    """Whether all speech of a session has a text."""
+    return all(row.text is not None for row in session.supervisions)
+
+
+def check_session(session: Session, *, untranscribed: bool = False) -> str | None:
+    """Why a session's labels cannot be learned from, or None.
+
+    Args:
+        session: With its labels.
+        untranscribed: Whether speech without text is taken.
+    """
     rate = session.audio.sampling_rate
     for row in session.supervisions:
-        if row.text is None:
+        if row.text is None and not untranscribed:
             return "speech without text"
         if row.end_sample > session.audio.num_samples + SLACK * rate:
             return "a turn reaches beyond the audio"
         if row.start_sample < -SLACK * rate:
             return "a turn begins before the audio"
     return None
+
+
+def words_of(session: Session) -> tuple[SpokenWord, ...]:
+    """Words of a session where their times are known, else stretches of speech without a word.
+
+    A supervision that says one word is that word; one that says more and has no word times gives
+    its regions.
+    """
+    found: list[SpokenWord] = []
+    for row in session.supervisions:
+        spans: list[tuple[float, float, str | None]]
+        if row.words:
+            spans = [(word.start, word.end, word.symbol) for word in row.words]
+        else:
+            said = (row.text or "").split()
+            text = said[0] if len(said) == 1 else None
+            regions = [row] if text is not None else (row.regions or [row])
+            spans = [(region.start, region.end, text) for region in regions]
+        found += [
+            SpokenWord(start=start, end=end, speaker=row.speaker, text=text)
+            for start, end, text in spans
+        ]
+    return tuple(sorted(found, key=lambda word: (word.start, word.end, word.speaker)))
 
 
 def voices_of(session: Session, labels: Mapping[str, str]) -> tuple[Voice, ...]:
@@ -186,14 +312,16 @@ def _regions(row: Supervision) -> Iterator[tuple[float, float]]:
     yield from ((region.start, region.end) for region in regions)
 
 
-def windows_of(session: Session, longest: float) -> list[Window]:
+def windows_of(session: Session, longest: float, shortest: float = 1.0) -> list[Window]:
     """Windows of a session; see `plan_windows`."""
-    return plan_windows(timeline_of(session), longest)
+    return plan_windows(timeline_of(session), longest, shortest)
 
 
 __all__ = [
     "Example",
+    "Registered",
     "Skips",
+    "SpokenWord",
     "UnknownCharacter",
     "Unusable",
     "Voice",
@@ -201,7 +329,11 @@ __all__ = [
     "check_session",
     "example_of",
     "faster",
+    "is_transcribed",
+    "unheard_example",
     "voices_of",
     "window_of",
+    "window_session",
     "windows_of",
+    "words_of",
 ]

@@ -10,6 +10,8 @@ import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
+import numpy as np
+
 from talkover.manifests.errors import ConfigurationError, MissingExtraError
 from talkover.manifests.seeds import SESSION_OF_CORPUS, generator
 
@@ -69,13 +71,48 @@ def plan_epoch(
     """
     if not any(weight > 0 for weight in weights):
         raise ConfigurationError("no window to train on: every weight is 0, or nothing was usable")
-    picked = [i for i, n in enumerate(copies_of(weights, seed, epoch)) for _ in range(n)]
     rng = generator(seed, SESSION_OF_CORPUS, f"model/order/{epoch}")
-    order = [picked[place] for place in rng.permutation(len(picked))]
+    order = _shuffled(copies_of(weights, seed, epoch), rng)
     if buckets == "lhotse" and len(order) >= LEAST_BUCKETED:
         return _by_lhotse(durations, order, int(rng.integers(2**31)), seconds)
     batches = _by_sorting(durations, order, seconds)
     return [batches[place] for place in rng.permutation(len(batches))]
+
+
+def shuffled_copies(weights: Sequence[float], seed: int, epoch: int) -> list[int]:
+    """Indices of an epoch in random order, each as often as it weighs."""
+    rng = generator(seed, SESSION_OF_CORPUS, f"model/order/{epoch}")
+    return _shuffled(copies_of(weights, seed, epoch), rng)
+
+
+def _shuffled(copies: Sequence[int], rng: np.random.Generator) -> list[int]:
+    picked = [index for index, count in enumerate(copies) for _ in range(count)]
+    return [picked[place] for place in rng.permutation(len(picked))]
+
+
+def within(
+    batches: Sequence[Sequence[int]], lengths: Sequence[int], tokens: int
+) -> list[list[int]]:
+    """Batches cut so that none has more positions than allowed, padding and all.
+
+    Args:
+        batches: Indices.
+        lengths: Positions of each.
+        tokens: Most positions; what is longer is a batch of its own.
+
+    >>> within([[0, 1, 2], [3]], [10, 40, 12, 90], 50)
+    [[0, 2], [1], [3]]
+    """
+    found: list[list[int]] = []
+    for batch in batches:
+        part: list[int] = []
+        for index in sorted(batch, key=lambda i: lengths[i]):
+            if part and (len(part) + 1) * lengths[index] > tokens:
+                found.append(part)
+                part = []
+            part.append(index)
+        found.append(part)
+    return found
 
 
 def _by_sorting(

@@ -9,10 +9,17 @@ from typing import Any
 
 from talkover.manifests.errors import ConfigurationError
 from talkover.model.encoders.base import Encoded, Encoder, mask_of
+from talkover.model.encoders.chunks import Chunks, ChunksConfig
+from talkover.model.encoders.conv_stem import ConvStem, ConvStemConfig
 from talkover.model.encoders.conv_transformer import ConvTransformer, ConvTransformerConfig
-from talkover.model.encoders.hf import HfEncoder, HfEncoderConfig
+from talkover.model.encoders.embedding import Embedding, EmbeddingConfig
+from talkover.model.encoders.hf import HfEncoderConfig, hf_encoder, hf_resolved
+from talkover.model.encoders.sanm import Sanm, SanmConfig
 from talkover.model.encoders.tdnn import Tdnn, TdnnConfig, pooled
-from talkover.model.settings import read_settings
+from talkover.model.encoders.vectors import Vectors, VectorsConfig
+from talkover.model.encoders.whisper import Whisper, WhisperConfig
+from talkover.model.encoders.zipformer import Zipformer, ZipformerConfig
+from talkover.model.settings import plain_settings, read_settings
 
 __all__ = [
     "ENCODERS",
@@ -20,8 +27,10 @@ __all__ = [
     "Encoder",
     "EncoderConfig",
     "build_encoder",
+    "load_encoder",
     "mask_of",
     "pooled",
+    "resolved_encoder",
 ]
 
 ENTRY_POINT_GROUP = "talkover.encoders"
@@ -38,13 +47,42 @@ class EncoderConfig:
 
 ENCODERS: dict[str, tuple[Callable[..., Any], type[Any]]] = {
     "conv_transformer": (ConvTransformer, ConvTransformerConfig),
+    "whisper": (Whisper, WhisperConfig),
+    "conv_stem": (ConvStem, ConvStemConfig),
+    "sanm": (Sanm, SanmConfig),
+    "zipformer": (Zipformer, ZipformerConfig),
     "tdnn": (Tdnn, TdnnConfig),
-    "hf": (HfEncoder, HfEncoderConfig),
+    "chunks": (Chunks, ChunksConfig),
+    "hf": (hf_encoder, HfEncoderConfig),
+    "vectors": (Vectors, VectorsConfig),
+    "embedding": (Embedding, EmbeddingConfig),
 }
+
+RESOLVED: dict[str, Callable[[Any], Any]] = {"whisper": Whisper.resolved, "hf": hf_resolved}
+"""Kinds whose option ``path`` names a folder with sizes and weights."""
+
+
+def resolved_encoder(config: EncoderConfig) -> EncoderConfig:
+    """With the sizes of the folder that the option ``path`` names, so that it is needed no more.
+
+    Raises:
+        ConfigurationError: If the folder holds no such encoder, or an option is wrong.
+    """
+    if config.options.get("path") is None or config.kind not in RESOLVED:
+        return config
+    _, options = ENCODERS[config.kind]
+    found = RESOLVED[config.kind](read_settings(options, config.options, f"encoder {config.kind}"))
+    return EncoderConfig(kind=config.kind, options=plain_settings(found))
+
+
+def load_encoder(encoder: Any, config: EncoderConfig) -> None:
+    """Take the weights of the folder that the option ``path`` names, if it names one."""
+    if config.options.get("path") is not None and hasattr(encoder, "load"):
+        encoder.load()
 
 
 def build_encoder(config: EncoderConfig, num_features: int, rate_hz: float) -> Any:
-    """An encoder (a module that is an `Encoder`) with random weights, or its own.
+    """An encoder (a module that is an `Encoder`) with random weights; see `load_encoder`.
 
     Args:
         config: Which one.

@@ -38,10 +38,13 @@ class ConvTransformerConfig:
 class ConvTransformer(nn.Module):
     """See the module; the rate is that of the features over 2 per convolution at the front."""
 
+    hears = "features"
+
     def __init__(self, num_features: int, rate_hz: float, config: ConvTransformerConfig) -> None:
         """Make random weights."""
         super().__init__()
         self.config, self.width = config, config.width
+        self.tap_width = config.width
         self.rate_hz = rate_hz / STRIDE ** len(config.channels)
         inputs = (1, *config.channels[:-1])
         self.front = nn.ModuleList(

@@ -53,10 +53,13 @@ class Dilated(nn.Module):
 class Tdnn(nn.Module):
     """See the module."""
 
+    hears = "features"
+
     def __init__(self, num_features: int, rate_hz: float, config: TdnnConfig) -> None:
         """Make random weights."""
         super().__init__()
         self.config, self.width = config, config.width
+        self.tap_width = config.width
         self.rate_hz = rate_hz
         self.front = nn.ModuleList()
         inputs = num_features

@@ -29,7 +29,14 @@ from talkover.manifests.io import read_sessions, write_sessions
 from talkover.manifests.lines import CUTS_NAMES
 from talkover.manifests.markers import atomic_path, file_sha256, publish
 from talkover.manifests.schema import Audio, Claim, Session
-from talkover.model.inference.recognize import Recognized, Recognizer, Recording, load_recognizer
+from talkover.model.inference.recognize import (
+    Linking,
+    LinkOptions,
+    Recognized,
+    Recognizer,
+    Recording,
+    load_recognizer,
+)
 from talkover.model.inference.sessions import LONGEST_ID, annotated_session, claim_of
 from talkover.model.inference.subtitles import to_json, to_srt
 
@@ -59,7 +66,9 @@ class Transcribed:
     """Of audio in the sessions."""
     rejected: tuple[Rejected, ...]
     truncated: tuple[str, ...]
-    """Sessions of which an answer ended with its budget."""
+    """Sessions of which an answer ended with its budget and the rest was not heard."""
+    looped: tuple[str, ...]
+    """Sessions of which an answer got stuck in a loop and the rest was not heard."""
     partial: tuple[str, ...]
     """Sessions of which some stretch is not known; `Rejected` names them too."""
 
@@ -79,6 +88,7 @@ class _Made:
     sessions: list[Session] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     truncated: list[str] = field(default_factory=list)
+    looped: list[str] = field(default_factory=list)
     partial: list[str] = field(default_factory=list)
 
     def note(self, job: _Job, heard: Recognized) -> None:
@@ -89,6 +99,8 @@ class _Made:
             self.partial.append(job.id)
         if heard.num_truncated and not heard.is_failed:
             self.truncated.append(job.id)
+        if heard.num_looped and not heard.is_failed:
+            self.looped.append(job.id)
 
 
 def transcribe_files(
@@ -100,6 +112,11 @@ def transcribe_files(
     device: str = "auto",
     window: float | None = None,
     channel: int | Literal["mean"] = "mean",
+    linking: Linking = "auto",
+    overlap: float | None = None,
+    speakers: int | None = None,
+    word_times: bool = True,
+    registered: Path | str | None = None,
     progress: Advance | None = None,
 ) -> Transcribed:
     """Transcribe files, and folders of them, into a produced folder.
@@ -115,6 +132,11 @@ def transcribe_files(
         device: As torch names it, or ``auto``.
         window: Seconds of a piece at most; None for all that the model can hear.
         channel: What is heard of a file: one channel, from 0, or the mean of all.
+        linking: How speakers are carried over the pieces of a recording.
+        overlap: Seconds that two pieces share; None for 3 s in windows of 30 s or more.
+        speakers: How many there are in each recording, if that is known (linking cluster).
+        word_times: Look for the times of words, where the checkpoint has CTC.
+        registered: Speakers whose voices are known: a manifest, or a folder of NAME.wav.
         progress: Told of each recording.
 
     Raises:
@@ -123,11 +145,27 @@ def transcribe_files(
     """
     out = Path(out)
     check_folder(out, audio)
-    recognizer = load_recognizer(checkpoint, batch_size=batch_size, device=device, window=window)
+    recognizer = load_recognizer(
+        checkpoint,
+        batch_size=batch_size,
+        device=device,
+        window=window,
+        options=LinkOptions(
+            linking=linking, overlap=overlap, num_speakers=speakers, word_times=word_times
+        ),
+        registered=registered,
+    )
     made = _Made()
     jobs = _jobs(find_audio(audio, made.rejected), made.rejected)
     claim = claim_of(Path(checkpoint))
-    configuration: dict[str, JsonValue] = {"window": recognizer.window, "channel": channel}
+    configuration: dict[str, JsonValue] = {
+        "window": recognizer.window,
+        "channel": channel,
+        "linking": recognizer.linking,
+        "overlap": recognizer.overlap,
+        "speakers": speakers,
+        "registered": [person.name for person in recognizer.registered],
+    }
     for job, heard in _heard(jobs, recognizer, channel, made.rejected):
         if progress is not None:
             progress(job.audio.duration)
@@ -150,6 +188,7 @@ def transcribe_files(
         seconds=sum(session.audio.duration for session in made.sessions),
         rejected=tuple(made.rejected),
         truncated=tuple(made.truncated),
+        looped=tuple(made.looped),
         partial=tuple(made.partial),
     )
 
@@ -276,7 +315,13 @@ def _session(
         job.id,
         heard.spoken,
         job.audio,
-        claim,
+        claim.model_copy(
+            update={
+                "truncated": heard.num_truncated > 0,
+                "looped": heard.num_looped > 0,
+                "coverage": None if heard.coverage is None else round(heard.coverage, 4),
+            }
+        ),
         tool=TOOL,
         configuration=configuration,
         prefix=f"{job.id}-",

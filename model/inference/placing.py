@@ -19,7 +19,7 @@ from dataclasses import replace
 from talkover.manifests.score.sides import proportional_times
 from talkover.manifests.serialize import Turn
 from talkover.manifests.serialize.transcript import speaker_label
-from talkover.model.inference.voices import Spoken
+from talkover.model.inference.spoken import Spoken, shared_out
 
 LEAST = 0.05
 """Seconds of a turn at least, two analysis windows of 25 ms."""
@@ -32,8 +32,9 @@ def place_turns(turns: Sequence[Turn], duration: float) -> list[Spoken]:
         turns: As they were written.
         duration: Of the audio, in seconds.
 
-    >>> place_turns([Turn(speaker="S01", text="a b", start=0.5)], 2.0)
-    [Spoken(speaker='S01', start=0.5, end=2.0, text='a b')]
+    >>> [placed] = place_turns([Turn(speaker="S01", text="a b", start=0.5)], 2.0)
+    >>> placed.speaker, placed.start, placed.end, placed.text
+    ('S01', 0.5, 2.0, 'a b')
     """
     if turns and all(turn.start is None and turn.end is None for turn in turns):
         spans = proportional_times([turn.text or "-" for turn in turns], 0.0, duration)
@@ -69,8 +70,17 @@ def clamped(spoken: Sequence[Spoken], duration: float) -> list[Spoken]:
     for s in spoken:
         end = min(max(s.end, s.start + LEAST), duration)
         start = max(0.0, min(s.start, end - LEAST))
-        found.append(replace(s, start=start, end=end))
+        found.append(s.within(start, end))
     return found
+
+
+def _joined(first: Spoken, second: Spoken) -> Spoken:
+    """Two turns that begin together as one."""
+    text = " ".join(part for part in (first.text, second.text) if part)
+    start, end = first.start, max(first.end, second.end)
+    has_words = first.words is not None and second.words is not None
+    words = shared_out(text, start, end) if has_words else None
+    return replace(second, start=start, end=end, text=text, words=words)
 
 
 def apart(spoken: Sequence[Spoken]) -> list[Spoken]:
@@ -81,10 +91,9 @@ def apart(spoken: Sequence[Spoken]) -> list[Spoken]:
         if rows and s.start < rows[-1].end:
             last = rows.pop()
             if s.start - last.start >= LEAST:
-                rows.append(replace(last, end=s.start))
+                rows.append(last.within(last.start, s.start))
             else:
-                text = " ".join(part for part in (last.text, s.text) if part)
-                s = replace(s, start=last.start, end=max(last.end, s.end), text=text)
+                s = _joined(last, s)
         rows.append(s)
     found = [s for rows in speakers.values() for s in rows]
     return sorted(found, key=lambda s: (s.start, s.end, s.speaker))

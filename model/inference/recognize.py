@@ -1,16 +1,17 @@
-"""Recordings of any length to what was said: cut, decoded in batches, stitched.
+"""Recordings of any length to what was said: cut, decoded, guarded, stitched.
 
-Each piece is heard by itself; `talkover.model.inference.voices` links its speakers to those of the
-pieces before. What fails is said with the reason and never ends the work: a piece that is longer
-than the context, an answer that cannot be read, a batch that does not fit into memory (it is halved
-until it does).
+What fails is said with the reason and never ends the work: a piece that is longer than the context,
+an answer that cannot be read, a batch that does not fit into memory (it is halved until it does).
+Behind an answer that looped or was cut short, the rest of its piece is heard anew from the last
+complete turn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -19,7 +20,9 @@ from numpy.typing import NDArray
 from talkover.manifests.audio import unusable
 from talkover.manifests.errors import ConfigurationError
 from talkover.model.checkpoints import load_model
-from talkover.model.data.examples import Example
+from talkover.model.data.examples import Example, Registered
+from talkover.model.inference.course import Course, Part
+from talkover.model.inference.ears import Ears
 from talkover.model.inference.pieces import (
     Piece,
     check_window,
@@ -28,12 +31,23 @@ from talkover.model.inference.pieces import (
     plan_pieces,
     window_of_model,
 )
-from talkover.model.inference.placing import apart, place_turns
-from talkover.model.inference.voices import Linker, Spoken, linker_of
+from talkover.model.inference.placing import apart
+from talkover.model.inference.spoken import Spoken
+from talkover.model.inference.voices import SAME_VOICE, linked, same_labels
 from talkover.model.transcribe import Answer, DecodeOptions, Transcriber
 
 OUT_OF_MEMORY = "out of memory"
-UNREADABLE = "the answer cannot be read"
+
+Linking = Literal["auto", "register", "cluster", "labels"]
+"""How speakers are carried over pieces: by registration, by clustering of voices, or not at all;
+``auto`` takes the first that the model can do."""
+
+LINKINGS: tuple[Linking, ...] = get_args(Linking)
+
+OVERLAP = 3.0
+"""Seconds that two pieces share where the window is `OVERLAPPED_WINDOW` or longer."""
+OVERLAPPED_WINDOW = 30.0
+"""Seconds; in shorter windows too much would be heard twice."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +57,8 @@ class Recording:
     id: str
     samples: NDArray[np.float32]
     """``[N]`` at the model's rate."""
+    registered: tuple[Registered, ...] = ()
+    """Whose voices are known; none for those whom the recogniser was given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +72,33 @@ class Recognized:
     faults: tuple[str, ...] = ()
     """Reasons of the pieces of which nothing is known."""
     num_truncated: int = 0
-    """Pieces whose answer ended with its budget."""
+    """Pieces whose answer ended with its budget, with nothing heard of the rest."""
+    num_looped: int = 0
+    """Pieces whose answer looped, with nothing heard of the rest."""
+    num_continued: int = 0
+    """How often the rest of a piece was heard anew."""
+    coverage: float | None = None
+    """Share of the recording up to the last end; None where nothing was said."""
 
     @property
     def is_failed(self) -> bool:
         """Whether nothing at all is known of the recording."""
         return len(self.faults) == self.num_pieces
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkOptions:
+    """How the pieces of a recording are made one."""
+
+    linking: Linking = "auto"
+    overlap: float | None = None
+    """Seconds that two pieces share; None for `OVERLAP` in long windows and none in short ones."""
+    same_voice: float = SAME_VOICE
+    """Mean cosine from which two groups of voices are one speaker."""
+    num_speakers: int | None = None
+    """How many there are, if that is known."""
+    word_times: bool = False
+    """Look for the times of words, where the model has CTC."""
 
 
 class Recognizer:
@@ -72,41 +109,86 @@ class Recognizer:
         transcriber: Transcriber,
         *,
         window: float | None = None,
+        options: LinkOptions | None = None,
+        registered: Sequence[Registered] = (),
     ) -> None:
         """Take a model and how long it hears at a time; None for as long as it can.
 
         Raises:
-            ConfigurationError: If the window is too short for words, or longer than the model's.
+            ConfigurationError: If the window is too short for words or longer than the model's, or
+                the model cannot link so.
         """
         self.transcriber = transcriber
         self.model = transcriber.model
+        self.options = options or LinkOptions()
+        self.registered = tuple(registered)
         self.sampling_rate = self.model.parts.features.sampling_rate
+        self.ears = Ears(transcriber, word_times=self.options.word_times)
         longest = window_of_model(transcriber)
         self.window = longest if window is None else window
-        check_window(self.window)
+        overlap = self.options.overlap
+        if overlap is None:
+            overlap = OVERLAP if self.window >= OVERLAPPED_WINDOW else 0.0
+        self.overlap = overlap
+        check_window(self.window, self.overlap)
         if self.window > longest:
             raise ConfigurationError(
                 f"window must be at most {longest:g} s for this checkpoint, got {self.window:g}"
             )
+        self.linking = self._linking()
 
     def recognize(self, recordings: Sequence[Recording]) -> list[Recognized]:
         """What was said in each recording, in their order."""
-        plans = [plan_pieces(r.samples, self.sampling_rate, self.window) for r in recordings]
-        examples = [
-            self._example(recording, piece)
-            for recording, plan in zip(recordings, plans, strict=True)
-            for piece in plan
-        ]
-        answers = iter(self._answers(examples))
-        return [
-            self._stitched(recording, plan, [next(answers) for _ in plan])
-            for recording, plan in zip(recordings, plans, strict=True)
-        ]
+        courses = [self._course(recording) for recording in recordings]
+        while any(course.queue for course in courses):
+            waiting: list[tuple[Course, Piece]] = []
+            for course in courses:
+                waiting += [(course, piece) for piece in course.take(self.linking == "register")]
+            examples = [self._example(course, piece) for course, piece in waiting]
+            answers = self._answers(examples)
+            for (course, piece), answer in zip(waiting, answers, strict=True):
+                course.add(piece, answer)
+        return [self._stitched(course) for course in courses]
 
-    def _example(self, recording: Recording, piece: Piece) -> Example:
-        end = piece.start_sample + piece.num_samples
-        samples = np.ascontiguousarray(recording.samples[piece.start_sample : end])
-        return example_of_samples(recording.id, samples, self.sampling_rate)
+    def _linking(self) -> Linking:
+        """What of the choices the model can do.
+
+        Raises:
+            ConfigurationError: If it cannot do what was asked.
+        """
+        parts = self.model.parts
+        has_voices = self.model.speaker is not None
+        can_register = parts.layout.registration and has_voices and parts.registration_width is None
+        if self.registered and not parts.layout.registration:
+            raise ConfigurationError("this checkpoint takes no registered speakers")
+        wanted = self.options.linking
+        if wanted == "auto":
+            return "register" if can_register else "cluster" if has_voices else "labels"
+        if wanted == "register" and not can_register:
+            raise ConfigurationError(
+                "linking register needs a checkpoint with layout.registration and a speaker "
+                "encoder: take cluster or labels"
+            )
+        if wanted == "cluster" and not has_voices:
+            raise ConfigurationError("linking cluster needs a speaker encoder: take labels")
+        return wanted
+
+    def _course(self, recording: Recording) -> Course:
+        plan = plan_pieces(recording.samples, self.sampling_rate, self.window, overlap=self.overlap)
+        return Course(
+            id=recording.id,
+            samples=recording.samples,
+            ears=self.ears,
+            queue=list(plan),
+            given=recording.registered or self.registered,
+            clusters=self.linking == "cluster",
+            registers=self.linking == "register",
+        )
+
+    def _example(self, course: Course, piece: Piece) -> Example:
+        samples = np.ascontiguousarray(course.samples[piece.start_sample : piece.end_sample])
+        example = example_of_samples(course.id, samples, self.sampling_rate)
+        return course.registering(example)
 
     def _answers(self, examples: Sequence[Example]) -> list[Answer | str | None]:
         """An answer, a reason why there is none, or None where nothing can be heard."""
@@ -140,47 +222,33 @@ class Recognizer:
         middle = len(examples) // 2
         return self._decoded(examples[:middle]) + self._decoded(examples[middle:])
 
-    def _stitched(
-        self, recording: Recording, plan: Sequence[Piece], answers: Sequence[Answer | str | None]
-    ) -> Recognized:
-        linker: Linker | None = linker_of(self.model) if len(plan) > 1 else None
-        found: list[Spoken] = []
-        faults: list[str] = []
-        for piece, answer in zip(plan, answers, strict=True):
-            if isinstance(answer, str):
-                faults.append(answer)
-            elif answer is not None and not is_readable(answer):
-                faults.append(UNREADABLE)
-            elif answer is not None:
-                found += self._moved(recording, piece, answer, linker)
+    def _stitched(self, course: Course) -> Recognized:
+        parts = course.in_order()
+        names = self._names(parts)
+        spoken = apart(course.joined(parts, names))
+        end = max((s.end for s in spoken), default=None)
+        duration = len(course.samples) / self.sampling_rate
         return Recognized(
-            id=recording.id,
-            spoken=tuple(apart(found)),
-            num_pieces=len(plan),
-            faults=tuple(faults),
-            num_truncated=sum(isinstance(a, Answer) and a.is_truncated for a in answers),
+            id=course.id,
+            spoken=tuple(spoken),
+            num_pieces=len(parts),
+            faults=tuple(part.fault for part in parts if part.fault is not None),
+            num_truncated=sum(part.is_truncated for part in parts),
+            num_looped=sum(part.is_looped for part in parts),
+            num_continued=course.num_continued,
+            coverage=None if end is None else min(1.0, end / duration),
         )
 
-    def _moved(
-        self, recording: Recording, piece: Piece, answer: Answer, linker: Linker | None
-    ) -> list[Spoken]:
-        """The turns of a piece on the recording's clock, under the recording's names."""
-        spoken = place_turns(answer.parsed.transcript.turns, piece.num_samples / self.sampling_rate)
-        names = {s.speaker: s.speaker for s in spoken}
-        if linker is not None:
-            end = piece.start_sample + piece.num_samples
-            names = dict(linker.names(recording.samples[piece.start_sample : end], spoken))
-        begin = piece.start_sample / self.sampling_rate
-        return [
-            replace(s, speaker=names[s.speaker], start=s.start + begin, end=s.end + begin)
-            for s in spoken
-        ]
-
-
-def is_readable(answer: Answer) -> bool:
-    """Whether an answer says something, or says that there is nothing."""
-    parsed = answer.parsed
-    return bool(parsed.transcript.turns or parsed.transcript.events) or not parsed.repairs
+    def _names(self, parts: Sequence[Part]) -> Mapping[tuple[int, str], str]:
+        """Names in the recording of each part's labels; parts that were renamed need none."""
+        if self.linking == "cluster" and len(parts) > 1:
+            voices = [voice for number, part in enumerate(parts) for voice in part.heard_as(number)]
+            return linked(
+                voices,
+                least=self.options.same_voice,
+                num_speakers=self.options.num_speakers,
+            )
+        return same_labels([part.spoken for part in parts])
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -196,6 +264,8 @@ def load_recognizer(
     device: str = "auto",
     window: float | None = None,
     constrained: bool = True,
+    options: LinkOptions | None = None,
+    registered: Path | str | None = None,
 ) -> Recognizer:
     """A checkpoint, ready to hear.
 
@@ -205,6 +275,8 @@ def load_recognizer(
         device: As torch names it, or ``auto`` for a GPU where there is one.
         window: Seconds of a piece at most; None for all that the model can hear.
         constrained: Only what the format's grammar allows is written.
+        options: How pieces are made one.
+        registered: Speakers whose voices are known: a manifest, or a folder of NAME.wav.
 
     Raises:
         ConfigurationError: If the folder is no checkpoint, or the device is not there.
@@ -218,5 +290,12 @@ def load_recognizer(
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigurationError(f"device {device!r} cannot be used: {reason}") from error
-    options = DecodeOptions(batch_size=batch_size, constrained=constrained)
-    return Recognizer(Transcriber(model, codec, options), window=window)
+    decoding = DecodeOptions(batch_size=batch_size, constrained=constrained)
+    people: tuple[Registered, ...] = ()
+    if registered is not None:
+        from talkover.model.data.people import registered_of
+
+        people = registered_of(registered, model, codec)
+    return Recognizer(
+        Transcriber(model, codec, decoding), window=window, options=options, registered=people
+    )

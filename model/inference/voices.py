@@ -1,10 +1,9 @@
-"""Who of one piece is who of the next: speakers are linked by their voices.
+"""Voices of the speakers of a piece, and who of one piece is who of the others.
 
 A model numbers speakers anew in each piece. The voice of a speaker is the speaker encoder's
-embedding of the frames where nobody else speaks; pieces are taken one after the other, and each
-speaker goes to the known voice that the best assignment gives, if it is near enough, or is new.
-Registered names keep their name. A model without a speaker encoder knows no voices: there the
-labels are taken as they are, so S01 stays S01.
+embedding of the frames where nobody else speaks; over a whole recording the voices are clustered
+(`talkover.model.inference.clustering`). A model without a speaker encoder knows no voices: there
+the labels are taken as they are, so S01 stays S01.
 
 Shapes: ``K`` speaker, ``T`` time in frames, ``D`` width.
 """
@@ -13,139 +12,162 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 from torch.nn import functional
 
 from talkover.manifests.serialize.transcript import speaker_label, speaker_number
+from talkover.model.encoders import Encoded
+from talkover.model.inference.clustering import cluster
+from talkover.model.inference.spoken import Spoken
 from talkover.model.modeling import SatsModel
 
 SAME_VOICE = 0.4
-"""Cosine from which two voices are taken for one. Measured with a short training of ``tiny`` on
-three unseen speakers, one voice a session: 15 % of voices of the same speaker lie below it (10 % at
-0.3, 26 % at 0.5), 6 % of those of different speakers above it (15 %, 2 %)."""
+"""Mean cosine from which two groups of voices are one. Measured with a short training of ``tiny``
+on three unseen speakers, one voice a session: 15 % of pairs of the same speaker lie below it (10 %
+at 0.3, 26 % at 0.5), 6 % of those of different speakers above it (15 %, 2 %)."""
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Spoken:
-    """What a speaker says, in seconds of the clock that the holder names."""
-
-    speaker: str
-    start: float
-    end: float
-    text: str
-
+LONGEST_CLIP = 10.0
+"""Seconds of clean speech that a speaker is registered by, as in training."""
+SHORTEST_CLIP = 0.5
+"""Seconds of clean speech below which nobody is registered."""
 
 Voice = NDArray[np.float32]
 """``[D]`` of length 1."""
 
 
-class Linker(Protocol):
-    """Gives the speakers of each piece their names in the recording; one for each recording.
+@dataclass(frozen=True, kw_only=True)
+class LocalVoice:
+    """A speaker of one piece."""
 
-    It sees pieces in order. A loop that hands voices of one piece to the next as registrations
-    takes this place.
+    piece: int
+    label: str
+    voice: Voice
+    seconds: float
+    """Of speech behind it."""
+
+
+def linked(
+    voices: Sequence[LocalVoice], *, least: float = SAME_VOICE, num_speakers: int | None = None
+) -> dict[tuple[int, str], str]:
+    """Names in the recording of the speakers of its pieces, by piece and label.
+
+    Args:
+        voices: Of all pieces, in the order of their first words.
+        least: Mean cosine from which two groups of voices are one.
+        num_speakers: How many there are, if that is known.
     """
-
-    def names(self, samples: NDArray[np.float32], spoken: Sequence[Spoken]) -> Mapping[str, str]:
-        """Labels of a piece to names of the recording; `spoken` is on the piece's clock."""
-        ...
-
-
-class SameLabels:
-    """Labels as they are: all there is without voices."""
-
-    def names(self, samples: NDArray[np.float32], spoken: Sequence[Spoken]) -> Mapping[str, str]:
-        """See `Linker`."""
-        return {s.speaker: s.speaker for s in spoken}
-
-
-class VoiceLinker:
-    """Links by the speaker encoder."""
-
-    def __init__(self, model: SatsModel, least: float = SAME_VOICE) -> None:
-        """Begin without a known voice."""
-        self.model, self.least = model, least
-        self.sums: list[NDArray[np.float64]] = []
-
-    def names(self, samples: NDArray[np.float32], spoken: Sequence[Spoken]) -> Mapping[str, str]:
-        """See `Linker`."""
-        labels = list(dict.fromkeys(s.speaker for s in spoken))
-        anonymous = [label for label in labels if speaker_number(label) is not None]
-        voices = voices_of(self.model, samples, spoken, anonymous)
-        places = self.link([voices[label] for label in anonymous])
-        named = {label: label for label in labels if label not in anonymous}
-        return named | {
-            label: speaker_label(place + 1) for label, place in zip(anonymous, places, strict=True)
-        }
-
-    def link(self, voices: Sequence[Voice]) -> list[int]:
-        """The known voice of each voice of a piece; new ones are added to the known."""
-        if not voices:
-            return []
-        table = np.stack(voices).astype(np.float64)  # [K, D]
-        found: dict[int, int] = {}
-        if self.sums:
-            known = np.stack([total / np.linalg.norm(total) for total in self.sums])
-            cosines = table @ known.T
-            rows, columns = linear_sum_assignment(-cosines)
-            found = {
-                int(row): int(column)
-                for row, column in zip(rows, columns, strict=True)
-                if cosines[row, column] >= self.least
-            }
-        for row, voice in enumerate(table):
-            if row in found:
-                self.sums[found[row]] = self.sums[found[row]] + voice
-            else:
-                found[row] = len(self.sums)
-                self.sums.append(voice)
-        return [found[row] for row in range(len(voices))]
+    if not voices:
+        return {}
+    found = cluster(
+        np.stack([v.voice for v in voices]).astype(np.float64),
+        [v.piece for v in voices],
+        [v.seconds for v in voices],
+        least=least,
+        num_speakers=num_speakers,
+    )
+    return {
+        (v.piece, v.label): speaker_label(number + 1)
+        for v, number in zip(voices, found, strict=True)
+    }
 
 
-def linker_of(model: SatsModel) -> Linker:
-    """What a model can link by."""
-    return SameLabels() if model.speaker is None else VoiceLinker(model)
+def anonymous(spoken: Sequence[Spoken]) -> list[str]:
+    """Labels of a piece that are no registered names, in order of appearance."""
+    labels = dict.fromkeys(s.speaker for s in spoken)
+    return [label for label in labels if speaker_number(label) is not None]
 
 
 def voices_of(
-    model: SatsModel,
-    samples: NDArray[np.float32],
-    spoken: Sequence[Spoken],
-    labels: Sequence[str],
-) -> dict[str, Voice]:
-    """The voice of each speaker of a piece; of one who is never alone, from all its speech."""
+    model: SatsModel, voices: Encoded, duration: float, spoken: Sequence[Spoken]
+) -> dict[str, tuple[Voice, float]]:
+    """Voice and clean seconds of each unnamed speaker of a piece.
+
+    Of one who is never alone, the voice is that of all its speech.
+
+    Args:
+        model: With a speaker encoder.
+        voices: Its frames of the piece, one row.
+        duration: Seconds of the piece.
+        spoken: On the piece's clock.
+    """
+    labels = anonymous(spoken)
     if not labels:
         return {}
-    rate = model.parts.features.sampling_rate
+    frames = int(voices.lengths[0])
+    rate = frames / duration
+    weights = alone(spoken, labels, frames, rate)
     with torch.inference_mode():
-        audio = torch.from_numpy(np.ascontiguousarray(samples))[None].to(model.device)
-        voices = model.hear(audio, torch.tensor([len(samples)], device=model.device)).voices
-        assert voices is not None
-        frames = int(voices.lengths[0])
-        weights = _alone(spoken, labels, frames, frames * rate / len(samples))
-        embedded = model.voice(
-            voices, torch.from_numpy(weights)[None, :, : voices.hidden.shape[1]].to(model.device)
-        )[0]  # [K, D]
+        given = torch.from_numpy(weights)[None, :, : voices.hidden.shape[1]]
+        embedded = model.voice(voices, given.to(voices.hidden.device))[0]  # [K, D]
         if model.classifier is not None:
             embedded = model.classifier.embed(embedded)
         unit = functional.normalize(embedded.float(), dim=-1).cpu().numpy()
-    return {label: unit[place] for place, label in enumerate(labels)}
+    return {
+        label: (unit[place], float(weights[place].sum() / rate))
+        for place, label in enumerate(labels)
+    }
 
 
-def _alone(
-    spoken: Sequence[Spoken], labels: Sequence[str], frames: int, rate: float
+def clean_speech(
+    samples: NDArray[np.float32], sampling_rate: int, spoken: Sequence[Spoken], speaker: str
 ) -> NDArray[np.float32]:
-    """1 where a speaker is heard and nobody else, ``[K, T]``."""
+    """A speaker's cleanest segments: the longest stretches where nobody else speaks, joined.
+
+    At most `LONGEST_CLIP`; none if there is less than `SHORTEST_CLIP`.
+    """
+    frame_rate = 100.0
+    frames = max(1, int(len(samples) / sampling_rate * frame_rate))
+    mask = alone(spoken, [speaker], frames, frame_rate, else_all=False)[0] > 0
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
+    runs = sorted(zip(edges[::2], edges[1::2], strict=True), key=lambda run: run[0] - run[1])
+    left = int(LONGEST_CLIP * frame_rate)
+    parts = []
+    for begin, end in runs:
+        stop = min(int(end), int(begin) + left)
+        if stop > begin:
+            parts.append((int(begin), stop))
+            left -= stop - int(begin)
+    if sum(end - begin for begin, end in parts) < SHORTEST_CLIP * frame_rate:
+        return np.zeros(0, np.float32)
+    hop = sampling_rate / frame_rate
+    return np.concatenate([samples[int(b * hop) : int(e * hop)] for b, e in sorted(parts)])
+
+
+def alone(
+    spoken: Sequence[Spoken],
+    labels: Sequence[str],
+    frames: int,
+    rate: float,
+    *,
+    else_all: bool = True,
+) -> NDArray[np.float32]:
+    """1 where a speaker is heard and nobody else, ``[K, T]``.
+
+    Args:
+        spoken: Of everybody.
+        labels: The speakers whose rows are wanted.
+        frames: ``T``.
+        rate: Frames a second.
+        else_all: Give all speech of one who is never alone.
+    """
     names = [*labels, *sorted({s.speaker for s in spoken} - set(labels))]
     active = np.zeros((len(names), frames), dtype=bool)
     for s in spoken:
         begin = min(int(s.start * rate), frames - 1)
         active[names.index(s.speaker), begin : max(begin + 1, round(s.end * rate))] = True
-    alone = active & (active.sum(0, keepdims=True) == 1)
-    chosen = np.where(alone.any(1, keepdims=True), alone, active)
-    return np.asarray(chosen[: len(labels)], dtype=np.float32)
+    mine = active & (active.sum(0, keepdims=True) == 1)
+    if else_all:
+        mine = np.where(mine.any(1, keepdims=True), mine, active)
+    return np.asarray(mine[: len(labels)], dtype=np.float32)
+
+
+def same_labels(pieces: Sequence[Sequence[Spoken]]) -> Mapping[tuple[int, str], str]:
+    """Labels as they are: all there is without voices."""
+    return {
+        (number, label): label
+        for number, spoken in enumerate(pieces)
+        for label in anonymous(spoken)
+    }

@@ -23,11 +23,12 @@ from talkover.manifests.schema import (
     time_span,
 )
 from talkover.manifests.serialize import serializer
+from talkover.model.build import build_model
 from talkover.model.codec import CodecConfig, SatsCodec, build_codec
 from talkover.model.config import CueConfig, LmConfig, Parts
 from talkover.model.encoders import EncoderConfig
 from talkover.model.layout import LayoutConfig
-from talkover.model.modeling import SatsModel, build_model
+from talkover.model.modeling import SatsModel
 from talkover.model.presets import Preset
 from talkover.model.projectors import ProjectorConfig
 from talkover.model.run import Surveyed, make_model, survey

@@ -5,12 +5,16 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from talkover.cli import app
@@ -18,17 +22,21 @@ from talkover.manifests.audio import write_audio
 from talkover.manifests.errors import ConfigurationError, ManifestError
 from talkover.manifests.io import SessionAudio, read_sessions, write_sessions
 from talkover.manifests.score import score_files
+from talkover.manifests.seeds import SESSION_OF_CORPUS, generator
 from talkover.model.checkpoints import save_model
 from talkover.model.codec import SatsCodec
 from talkover.model.data.examples import Example
 from talkover.model.evaluate import STRATA, evaluate
 from talkover.model.evaluate_page import timeline, worst_first
-from talkover.model.evaluate_report import boundary_error, to_json, to_text
+from talkover.model.evaluate_report import to_json, to_text
+from talkover.model.evaluate_table import boundary_error, resampled_medians, shown, table_of
 from talkover.model.evaluate_types import Evaluation
 from talkover.model.inference.files import transcribe_files
 from talkover.model.presets import Preset
 from talkover.model.run import Surveyed, make_model
 from talkover.model.transcribe import Answer, Transcriber
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.fixture(scope="module")
@@ -189,11 +197,94 @@ def test_the_page_shows_every_session_worst_first_and_needs_nothing_else(
         ElementTree.fromstring(drawing)
 
 
+@pytest.mark.slow
+def test_a_browser_draws_every_timeline_without_a_word_in_the_console(
+    evaluation: tuple[Evaluation, Path], tmp_path: Path
+) -> None:
+    chromium = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if chromium is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    found, out = evaluation
+    done = subprocess.run(
+        [
+            *(chromium, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run"),
+            *("--enable-logging=stderr", "--v=0", f"--user-data-dir={tmp_path / 'profile'}"),
+            *("--dump-dom", (out / "index.html").as_uri()),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "CONSOLE" not in done.stderr, done.stderr  # refused styles and broken tags say so there
+    assert done.stdout.count("<svg") == 2 * len(found.model.result.sessions)
+
+
 def test_a_timeline_escapes_what_was_said(make_tones: Callable[..., SessionAudio]) -> None:
     session = make_tones("s", [("ana", 0.2, "<b>&")], 2.0).session
     drawing = timeline("<i>", session.supervisions, session.supervisions, 2.0, {"ana": "ana"})
     assert "".join(ElementTree.fromstring(drawing).itertext()).count("<b>&") == 4
     assert "<b>" not in drawing and "<i>" not in drawing
+
+
+def test_one_table_has_both_systems_by_number_of_speakers_with_intervals(
+    evaluation: tuple[Evaluation, Path],
+) -> None:
+    found, out = evaluation
+    rows = table_of(found)
+    assert [row.system for row in rows] == ["model"] * 3 + ["cascade"] * 3
+    assert [row.speakers for row in rows] == [None, 1, 2] * 2
+    for system, three in (("model", rows[:3]), ("cascade", rows[3:])):
+        result = next(s.result for s in found.systems if s.name == system)
+        whole, *parts = three
+        assert whole.num_sessions == sum(row.num_sessions for row in parts) == 7
+        for name in ("wer", "cpwer", "delta_cp_wer", "der", "fail_rate"):
+            figure = whole.figures[name]
+            assert figure is not None and figure.interval is not None
+            assert figure.value == result.overall[name].error_rate
+            assert figure.interval == pytest.approx(result.intervals[name])
+            for row in parts:
+                part = row.figures[name]
+                assert part is not None
+                tally = result.strata["speakers"][str(row.speakers)][name]
+                assert part.value == pytest.approx(tally.error_rate)
+                assert part.interval is not None and part.interval[0] <= part.interval[1]
+    values = json.loads((out / "result.json").read_text(encoding="utf8"))
+    assert len(values["table"]) == 6
+    text, page = ((out / n).read_text(encoding="utf8") for n in ("result.md", "index.html"))
+    cpwer = rows[5].figures["cpwer"]
+    assert shown("cpwer", cpwer) in text and shown("cpwer", cpwer) in page
+    assert values["table"][5]["figures"]["cpwer"]["value"] == round(cpwer.value, 6)  # type: ignore[union-attr]
+
+
+def test_three_manifests_at_once_give_all_rows(
+    checkpoint: Path,
+    tmp_path: Path,
+    write_tones: Callable[..., Path],
+    make_tones: Callable[..., SessionAudio],
+) -> None:
+    folders = []
+    for count in (1, 2, 3):
+        people = ["ana", "bo", "cy"][:count]
+        turns = [(name, 0.2 + 0.4 * n, "wahid") for n, name in enumerate(people)]
+        items = [make_tones(f"t{count}-{n}", turns, 2.0) for n in range(2)]
+        folders.append(write_tones(tmp_path / f"{count}", items))
+    rows = table_of(evaluate(checkpoint, folders, bootstrap=20))
+    assert [(row.speakers, row.num_sessions) for row in rows] == [(None, 6), (1, 2), (2, 2), (3, 2)]
+
+
+@given(st.lists(st.lists(st.floats(0, 1), max_size=4), min_size=1, max_size=6), st.integers(0, 9))
+def test_resampled_medians_are_those_of_a_loop(shifts: list[list[float]], seed: int) -> None:
+    values = np.array([value for own in shifts for value in own])
+    owner = np.repeat(np.arange(len(shifts)), [len(own) for own in shifts])
+    found = resampled_medians(values, owner, len(shifts), 5, seed)
+    rng = generator(seed, SESSION_OF_CORPUS, "evaluate/boundary")
+    share = np.full(len(shifts), 1 / len(shifts))
+    expected = []
+    for counts in rng.multinomial(len(shifts), share, size=5):
+        drawn = [v for own, n in zip(shifts, counts, strict=True) for v in own * int(n)]
+        expected += [float(np.median(drawn))] if drawn else []
+    assert found.tolist() == pytest.approx(expected)
 
 
 def test_the_report_names_systems_failures_and_skips(

@@ -20,8 +20,8 @@ from talkover.model.inference.pieces import plan_pieces, window_of_model
 from talkover.model.inference.placing import place_turns
 from talkover.model.inference.recognize import Recognizer, Recording
 from talkover.model.inference.sessions import annotated_session
+from talkover.model.inference.spoken import Spoken
 from talkover.model.inference.subtitles import to_json, to_srt
-from talkover.model.inference.voices import SameLabels, Spoken, VoiceLinker, voices_of
 from talkover.model.modeling import SatsModel
 from talkover.model.transcribe import Answer, Transcriber
 
@@ -67,7 +67,7 @@ def test_the_window_is_what_the_model_can_write_and_its_context_holds(
 ) -> None:
     assert window_of_model(Transcriber(model, codec)) == pytest.approx(7.0)  # atoms up to 8 s
     lm = model.parts.lm
-    short = {**lm.config, "max_position_embeddings": 300}
+    short = {**lm.config, "max_position_embeddings": 200}
     transcriber = Transcriber(build(lm=type(lm)(config=short)), codec)
     window = window_of_model(transcriber)
     assert 1.0 <= window < 7.0
@@ -139,33 +139,6 @@ def test_subtitles_and_json_say_what_the_session_says() -> None:
     )
     document = to_json(session)
     assert '"speaker": "S02", "speech": 1.2' in document.replace("\n", "").replace("  ", "")
-
-
-def test_voices_are_linked_by_likeness_and_a_strange_one_is_new(model: SatsModel) -> None:
-    linker = VoiceLinker(model, least=0.5)
-    a, b, c = np.eye(3, dtype=np.float32)
-    assert linker.link([a, b]) == [0, 1]
-    near_b = (b + 0.3 * a) / np.linalg.norm(b + 0.3 * a)
-    assert linker.link([near_b, c, a]) == [1, 2, 0]
-    assert linker.link([]) == []
-
-
-def test_the_same_sound_has_the_same_voice_whatever_its_label(
-    model: SatsModel, make_tones: Callable[..., object]
-) -> None:
-    item = make_tones("s", [("ana", 0.2, "wahid ithnan"), ("bo", 1.0, "arbaa")], 2.0)
-    samples = item.samples[0]  # type: ignore[attr-defined]
-    first = [Spoken(speaker="S01", start=0.2, end=0.7, text="")]
-    other = [Spoken(speaker="S02", start=0.2, end=0.7, text="")]
-    one = voices_of(model, samples, first, ["S01"])["S01"]
-    two = voices_of(model, samples, other, ["S02"])["S02"]
-    assert np.allclose(one, two) and np.linalg.norm(one) == pytest.approx(1.0, abs=1e-5)
-    linker = VoiceLinker(model)
-    assert dict(linker.names(samples, first)) == {"S01": "S01"}
-    assert dict(linker.names(samples, other)) == {"S02": "S01"}
-    named = [Spoken(speaker="ana", start=0.2, end=0.7, text="")]
-    assert dict(linker.names(samples, named)) == {"ana": "ana"}
-    assert dict(SameLabels().names(samples, other)) == {"S02": "S02"}
 
 
 class Scripted(Transcriber):

@@ -12,7 +12,6 @@ from talkover.model.layout import IGNORED
 from talkover.model.losses import (
     SpeakerClassifier,
     activity_loss,
-    answer_loss,
     ctc_loss,
     needed_frames,
     speaker_loss,
@@ -23,26 +22,6 @@ def softmax(row: list[float]) -> list[float]:
     peak = max(row)
     total = sum(math.exp(x - peak) for x in row)
     return [math.exp(x - peak) / total for x in row]
-
-
-def test_answer_loss_is_the_mean_log_probability_of_labelled_tokens() -> None:
-    logits = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(0))
-    labels = torch.tensor([[IGNORED, 2, 4], [1, IGNORED, IGNORED]])
-    wanted = [
-        -math.log(softmax(logits[b, t].tolist())[int(labels[b, t])])
-        for b, t in product(range(2), range(3))
-        if labels[b, t] != IGNORED
-    ]
-    loss = answer_loss(logits, labels)
-    assert int(loss.weight) == 3
-    assert float(loss.total) == pytest.approx(sum(wanted), rel=1e-5)
-
-
-def test_smoothing_spreads_some_probability_over_all_tokens() -> None:
-    logits = torch.tensor([[[2.0, 0.0, -1.0]]])
-    probabilities = softmax([2.0, 0.0, -1.0])
-    wanted = -0.9 * math.log(probabilities[0]) - 0.1 * sum(map(math.log, probabilities)) / 3
-    assert float(answer_loss(logits, torch.tensor([[0]]), 0.1).total) == pytest.approx(wanted)
 
 
 def ctc_reference(probabilities: list[list[float]], units: list[int]) -> float:

@@ -21,10 +21,12 @@ from talkover.model.encoders import EncoderConfig
 from talkover.model.layout import IGNORED, Kind, LayoutConfig
 from talkover.model.modeling import SatsModel, vocabulary_of
 from talkover.model.projectors import ProjectorConfig
-from talkover.model.stages import LOSSES
 from talkover.model.transcribe import DecodeOptions, Transcriber
 
 Build = Callable[..., SatsModel]
+
+LOSSES = ("answer", "speaker_tags", "ctc", "activity", "speaker")
+"""Those that the small model with a speaker encoder can learn from."""
 
 
 def examples_of(items: Sequence[SessionAudio], codec: SatsCodec) -> list[Example]:
@@ -44,7 +46,8 @@ def test_each_fusion_learns_from_all_losses(
     output = model(batch, LOSSES)
     assert set(output.losses) == set(LOSSES)
     counted = {name: int(loss.weight) for name, loss in output.losses.items()}
-    assert counted == model.counts(batch)
+    counts = model.counts(batch)
+    assert counted == {name: counts[name] for name in LOSSES}
     assert all(counted.values())
     sum(loss.mean for loss in output.losses.values()).backward()
     silent = [n for n, p in model.named_parameters() if p.grad is None]
@@ -58,7 +61,7 @@ def test_a_single_stream_needs_no_speaker_encoder(
         speaker=None, layout=LayoutConfig(marker_style="atomic"), cues=CueConfig(words=True)
     )
     batch = collator(model, codec)(examples_of(tone_items[:2], codec))
-    assert set(model(batch, LOSSES).losses) == {"answer", "ctc"}
+    assert set(model(batch, LOSSES).losses) == {"answer", "speaker_tags", "ctc"}
     assert batch.activity.shape[1] == 0
 
 
@@ -137,6 +140,30 @@ def test_a_checkpoint_is_safetensors_and_gives_the_same_logits(
 def test_parts_survive_json(model: SatsModel) -> None:
     assert Parts.read(model.parts.plain()) == model.parts
     assert SatsConfig(**SatsConfig.of(model.parts).to_dict()).typed() == model.parts
+
+
+def spoiled(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> Path:
+    """The checkpoint with its weights changed."""
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / "model.safetensors")
+    change(weights)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def test_weights_of_another_layout_are_refused(
+    tmp_path: Path, model: SatsModel, codec: SatsCodec
+) -> None:
+    save_model(model, codec, tmp_path)
+    name, bias = "unit_head.weight", "unit_head.bias"
+    spoiled(tmp_path, lambda w: w.update({name: w[name][:-1].clone(), "more": w.pop(bias)}))
+    with pytest.raises(ConfigurationError, match="another layout") as caught:
+        load_model(tmp_path)
+    said = str(caught.value)
+    assert "1 missing (unit_head.bias)" in said
+    assert "1 not of this model (more)" in said
+    assert "1 of another shape (unit_head.weight)" in said
 
 
 def test_folders_that_are_no_checkpoint_are_told(
@@ -219,7 +246,9 @@ def test_registered_voices_reach_the_language_model(
     )
     other = replace(batch, registration=torch.randn(1, 2, 7))
     with torch.inference_mode():
-        first, second = model(batch, ("answer",)).logits, model(other, ("answer",)).logits
+        kept = torch.arange(len(plan) - 2, len(plan))
+        heard = model.hear(batch.audio, batch.num_samples)
+        first, second = (model.answer_logits(each, heard, kept) for each in (batch, other))
     assert first is not None and second is not None and not torch.equal(first, second)
 
 

@@ -1,0 +1,1 @@
+"""What a preset costs on given sessions: tokens, memory, what fits, what does not and why."""

@@ -1,0 +1,1 @@
+"""Published checkpoints, read into our parts; see `talkover.model.importing.run`."""
