@@ -16,7 +16,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from talkover.manifests.errors import ConfigurationError, ManifestError, TalkoverError
+from talkover.manifests.errors import (
+    ConfigurationError,
+    ManifestError,
+    MissingExtraError,
+    TalkoverError,
+)
 from talkover.manifests.terminal import Json
 from talkover.manifests.terminal import channel_of as _channel
 from talkover.manifests.terminal import choice_of as _choice
@@ -51,12 +56,31 @@ app.command("instruct-eval")(task_commands.instruct_eval)
 app.command("import-checkpoint")(import_commands.import_checkpoint)
 
 
+EXTRAS = {
+    "accelerate": "model",
+    "onnxruntime": "annotate",
+    "peft": "model",
+    "pyannote": "annotate",
+    "safetensors": "model",
+    "tensorboard": "model",
+    "tokenizers": "model",
+    "transformers": "model",
+}
+"""Which extra brings a package that whole parts need."""
+
+
 def main() -> None:
     """Run the command line; an expected error is one line and exit code 1."""
     try:
         app()
     except TalkoverError as error:
         print(f"talkover: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRAS:
+            raise
+        print(f"talkover: {MissingExtraError(package, EXTRAS[package], 'this')}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("talkover: interrupted; the same command goes on where it stopped", file=sys.stderr)
@@ -308,6 +332,235 @@ def turns_compare(
         html.write_text(shown.comparison_html(result, *samples), encoding="utf8")
     if strict and not result.all_hold:
         raise typer.Exit(1)
+
+
+@app.command()
+def annotate(
+    audio: Annotated[
+        list[Path],
+        typer.Argument(metavar="AUDIO…", help="Files of any rate and channels, or folders."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to write; nothing is written outside it.")],
+    config: Annotated[Path | None, typer.Option(help="YAML with any part of the settings.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="a.b=c", help="One setting.")
+    ] = None,
+    speakers: Annotated[
+        str | None,
+        typer.Option(help="N or MIN-MAX, or a CSV or YAML with them by file."),
+    ] = None,
+    enrol: Annotated[
+        Path | None, typer.Option(help="Folder of known voices: NAME.wav or NAME/*.wav.")
+    ] = None,
+    channel: Annotated[
+        str | None,
+        typer.Option(help="Channel of multichannel audio, mean, or each by itself."),
+    ] = None,
+    keep: Annotated[
+        str, typer.Option(help="Recordings in OUT: link, copy, or reference (they lie below it).")
+    ] = "link",
+    licence: Annotated[str | None, typer.Option(help="SPDX id of the recordings' licence.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Workers.")] = 1,
+    executor: Annotated[str, typer.Option(help="serial, processes or ray.")] = "processes",
+    shard: Annotated[
+        str | None, typer.Option(metavar="i/n", help="Array job i of n, i from 0.")
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Results of stages; default OUT/run/cache.")
+    ] = None,
+    strict: Annotated[bool, typer.Option(help="Exit 1 if a file was rejected.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Turn recordings into labelled segments that cut through no word, turn, sound or music.
+
+    Example: talkover annotate recordings/ --out annotated --speakers 2-4 --jobs 2
+    """
+    from talkover.annotate.config import load_config
+    from talkover.annotate.run import annotate_files
+
+    heard = channel if channel in (None, "each") else _channel(str(channel))
+    with _progress("annotating", None, quiet=as_json) as advance:
+        done = annotate_files(
+            audio,
+            out,
+            config=load_config(config, set_ or [], channel=heard),
+            speakers=speakers,
+            enrol=enrol,
+            keep=_choice("--keep", keep, ("link", "copy", "reference")),
+            licence=licence,
+            jobs=jobs,
+            executor=executor,
+            shard=shard,
+            cache=cache,
+            progress=advance,
+        )
+    if done is None:
+        _print({"shard": shard, "finished": True, "run_complete": False}, as_json)
+        return
+    for row in done.rejected:
+        print(f"rejected {row.path}: {row.stage}: {row.reason}", file=sys.stderr)
+    counts = {"recordings": done.recordings, "segments": done.segments, "seconds": done.seconds}
+    rest = {"rejected": len(done.rejected), "warnings": done.warnings, "flags": done.flags}
+    _print({"out": str(out), **counts, **rest}, as_json)
+    if strict and done.rejected:
+        raise typer.Exit(1)
+
+
+@app.command("annotate-train")
+def annotate_train(
+    manifests: Annotated[
+        list[Path],
+        typer.Argument(metavar="MANIFESTS…", help="Folders of simulated sessions, at 16 kHz."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to write; one folder a model.")],
+    calibrate: Annotated[
+        list[Path] | None,
+        typer.Option(help="Sessions of other voices, for thresholds; may be repeated."),
+    ] = None,
+    test: Annotated[
+        list[Path] | None,
+        typer.Option(help="Sessions of yet other voices, for scores; may be repeated."),
+    ] = None,
+    models: Annotated[
+        str, typer.Option(help="Which, joined by commas.")
+    ] = "segmentation,embedding,tagger",
+    config: Annotated[Path | None, typer.Option(help="YAML with any part of the settings.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="a.b=c", help="One setting.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0,
+    cache: Annotated[
+        Path | None, typer.Option(help="Features of sessions; default OUT/run/cache.")
+    ] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Folder of models of the same sizes to go on from.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Train our annotation models on simulated sessions.
+
+    Example: talkover annotate-train train/* --calibrate calibrate --test test --out weights
+    """
+    from talkover.annotate.models.files import MODEL_KINDS
+    from talkover.annotate.training.config import load_training_config
+    from talkover.annotate.training.run import TrainingData, train_models
+
+    data = TrainingData(
+        train=tuple(manifests), calibrate=tuple(calibrate or ()), test=tuple(test or ())
+    )
+    done = train_models(
+        data,
+        out,
+        models=[_choice("--models", name, MODEL_KINDS) for name in models.split(",")],
+        config=load_training_config(config, set_ or []),
+        seed=seed,
+        cache=cache,
+        start=start,
+    )
+    for kind, description in done.items():
+        scores = description.training["test"] or "none: give --test"
+        _print({"model": str(out / kind), "version": description.version, "test": scores}, as_json)
+
+
+@app.command("annotate-eval")
+def annotate_eval(
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    manifests: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="MANIFESTS…",
+            help="Folders of sessions whose truth is known; with --simulate, corpora as "
+            "`talkover simulate` takes them.",
+        ),
+    ] = None,
+    simulate: Annotated[
+        Path | None, typer.Option(metavar="CONFIG", help="First make sessions, by this YAML.")
+    ] = None,
+    hours: Annotated[float, typer.Option(help="Hours of sessions to make.")] = 1.0,
+    config: Annotated[
+        Path | None, typer.Option(help="YAML with any part of the annotator's settings.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="a.b=c", help="One setting of it.")
+    ] = None,
+    voices: Annotated[
+        bool, typer.Option(help="Also enrol half of the voices, and see who is known again.")
+    ] = True,
+    music: Annotated[
+        Path | None, typer.Option(help="CSV of pieces of known tempo: file, bpm.")
+    ] = None,
+    real: Annotated[
+        Path | None, typer.Option(help="Folder of recordings that people labelled.")
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Who speaks when in these: RTTM or any label file.")
+    ] = None,
+    words: Annotated[Path | None, typer.Option(help="Their words with times.")] = None,
+    pattern: Annotated[str, typer.Option(help="Only recordings of such names.")] = "*",
+    corpus: Annotated[
+        str | None, typer.Option(help="What they come from, such as ami; default by --pattern.")
+    ] = None,
+    sample: Annotated[
+        bool, typer.Option(help="Also the call that comes with pyannote.audio, if installed.")
+    ] = True,
+    bootstrap: Annotated[int, typer.Option(min=0, help="Resamples of the intervals.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same figures.")] = 0,
+    jobs: Annotated[int, typer.Option(min=1, help="Workers.")] = 1,
+    executor: Annotated[str, typer.Option(help="serial, processes or ray.")] = "processes",
+    strict: Annotated[bool, typer.Option(help="Exit 1 if a figure misses its bar.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Simulate, annotate, score: cuts, coverage, who spoke, overlap, sounds, voices, tempo.
+
+    Example: talkover annotate-eval speech.csv --simulate table.yaml --hours 0.5 --out evaluation
+    """
+    from talkover.annotate.config import load_config
+    from talkover.annotate.evaluation.real import real_set
+    from talkover.annotate.evaluation.report import rows_of, to_json, to_markdown
+    from talkover.annotate.evaluation.run import evaluate_annotator
+
+    if (real is None) != (labels is None):
+        raise ConfigurationError("--real and --labels go together")
+    sets = []
+    if real is not None and labels is not None:
+        sets.append(real_set(real, labels, pattern=pattern, words=words, corpus=corpus))
+    folders: list[Any] = list(manifests or [])
+    if simulate is not None:
+        folders = [_rendered(folders, simulate, out / "sessions", hours, seed, jobs, executor)]
+    with _progress("annotating", None, quiet=as_json) as advance:
+        found = evaluate_annotator(
+            folders,
+            out,
+            config=load_config(config, set_ or []),
+            voices=voices,
+            music=music,
+            real=sets,
+            sample=sample,
+            bootstrap=bootstrap,
+            seed=seed,
+            jobs=jobs,
+            executor=executor,
+            progress=advance,
+        )
+    print(to_json(found) if as_json else to_markdown(found), end="")
+    if strict and any(row.holds is False for row in rows_of(found)):
+        raise typer.Exit(1)
+
+
+def _rendered(
+    corpora: list[str], config: Path, out: Path, hours: float, seed: int, jobs: int, executor: str
+) -> Path:
+    """Sessions made for an evaluation; the same request makes nothing again."""
+    from talkover.simulate.config import load_config
+    from talkover.simulate.run import RunRequest, prepare, render_run
+
+    if not corpora:
+        raise ConfigurationError("--simulate needs corpora to make sessions of")
+    request = RunRequest(
+        out=out, corpora=tuple(corpora), config=load_config(config), seed=seed, hours=hours
+    )
+    render_run(prepare(request, executor=executor, jobs=jobs), executor=executor, jobs=jobs)
+    return out
 
 
 @app.command()

@@ -12,11 +12,13 @@ Legend: ``N`` voice (a local speaker of a window), ``D`` embedding, ``K`` person
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
+
+from talkover.annotate.speaker_count import SpeakerCount
 
 Vectors = NDArray[np.float64]  # [N, D]
 Labels = NDArray[np.int64]  # [N]
@@ -31,27 +33,21 @@ class ClusteringConfig:
     """When two voices are one person.
 
     Raises:
-        ValueError: If the numbers of speakers contradict each other.
+        ValueError: If the share is not in [0, 1).
     """
 
     similarity: float = DEFAULT_SIMILARITY
     """Least mean cosine of a merge."""
-    exact_speakers: int | None = None
-    least_speakers: int | None = None
-    most_speakers: int | None = None
+    speakers: SpeakerCount = field(default_factory=SpeakerCount)
+    """How many people there are, where somebody knows."""
+    smallest_share: float = 0.0
+    """People with less than this share of the clean speech of all are taken for noise of the
+    clustering, and their voices given to the others, if that leaves enough people."""
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
-        least, most = self.limits
-        if least < 1 or (most is not None and most < least):
-            raise ValueError(f"speakers must be 1 or more and least <= most, got {self.limits}")
-
-    @property
-    def limits(self) -> tuple[int, int | None]:
-        """Least and most speakers."""
-        if self.exact_speakers is not None:
-            return self.exact_speakers, self.exact_speakers
-        return self.least_speakers or 1, self.most_speakers
+        """Check the share."""
+        if not 0 <= self.smallest_share < 1:
+            raise ValueError(f"smallest_share must be in [0, 1), got {self.smallest_share}")
 
 
 def cluster_recording(
@@ -61,6 +57,7 @@ def cluster_recording(
     config: ClusteringConfig,
     *,
     blocks: Sequence[int] | None = None,
+    linked: Sequence[int] | None = None,
 ) -> Labels:
     """A person for every voice, numbered by first appearance.
 
@@ -70,37 +67,90 @@ def cluster_recording(
         seconds: Clean speech behind each embedding, its weight; more than 0.
         config: Similarity and numbers of speakers.
         blocks: The block of each voice, in order; None for one block.
+        linked: The track of each voice; voices of one track and block are known to be one person.
 
     Returns:
         Labels from 0, shape ``[N]``.
     """
+    if len(embeddings) == 0:
+        return np.zeros(0, dtype=np.int64)
     unit = normalised(embeddings)
     weight = np.asarray(seconds, dtype=np.float64)
     window = np.asarray(windows)
     block = np.zeros(len(unit), dtype=np.int64) if blocks is None else np.asarray(blocks)
-    if len(unit) == 0:
-        return np.zeros(0, dtype=np.int64)
+    track = np.arange(len(unit)) if linked is None else np.asarray(linked)
+    # A track ends with its block; its voices are one item, a vector of length 1 times their weight.
+    item = np.asarray(
+        np.unique(np.stack([block, track]), axis=1, return_inverse=True)[1], dtype=np.int64
+    ).ravel()
+    sums, weights = _sums(unit, weight, item)
+    sums = normalised(sums) * weights[:, None]
+    people = _people(sums, weights, item, window, block, config)
+    people = _without_the_smallest(people, sums, weights, config)
+    return _by_appearance(people[item])
+
+
+def _people(
+    sums: Vectors,
+    weights: NDArray[np.float64],
+    item: Labels,
+    window: NDArray[np.int64],
+    block: NDArray[np.int64],
+    config: ClusteringConfig,
+) -> Labels:
+    """People of the items: at once in one block, else of each block and then of the blocks."""
+    blocks = np.unique(block)
     # A block may lack people: only the least number binds it, since it must leave enough.
-    inside = ClusteringConfig(similarity=config.similarity, least_speakers=config.limits[0])
-    local = np.zeros(len(unit), dtype=np.int64)
-    known = 0
-    for one in np.unique(block):
-        own = np.flatnonzero(block == one)
-        local[own] = known + _linked(
-            unit[own] * weight[own, None], weight[own], _apart(window[own]), inside
-        )
-        known = int(local.max()) + 1
-    sums = np.zeros((known, unit.shape[1]))
-    np.add.at(sums, local, unit * weight[:, None])
-    weights = np.bincount(local, weights=weight, minlength=known).astype(np.float64)
-    block_of = np.zeros(known, dtype=np.int64)
-    block_of[local] = block
-    if len(np.unique(block)) == 1:
-        apart = _merged_apart(_apart(window), local, known)
-    else:
-        apart = _apart(block_of)
-    people = _linked(sums, weights, apart, config)
-    return _by_appearance(people[local])
+    least = SpeakerCount(least=config.speakers.limits[0])
+    inside = config.speakers if len(blocks) == 1 else least
+    local = np.zeros(len(sums), dtype=np.int64)
+    known: list[int] = []
+    for one in blocks:
+        voices = np.flatnonzero(block == one)
+        own = np.unique(item[voices])  # items are numbered by block, so these follow each other
+        apart = _merged_apart(_apart(window[voices]), item[voices] - own[0], len(own))
+        groups = _linked(sums[own], weights[own], apart, config.similarity, inside)
+        local[own] = len(known) + groups
+        known += [one] * (int(groups.max()) + 1)
+    if len(blocks) == 1:
+        return local
+    totals = np.zeros((len(known), sums.shape[1]))
+    np.add.at(totals, local, sums)
+    together = np.bincount(local, weights=weights, minlength=len(known)).astype(np.float64)
+    apart = _apart(np.array(known))
+    return _linked(totals, together, apart, config.similarity, config.speakers)[local]
+
+
+def _sums(
+    unit: Vectors, weight: NDArray[np.float64], item: Labels
+) -> tuple[Vectors, NDArray[np.float64]]:
+    """Weighted sum of the vectors of each item, ``[K, D]``, and its weight, ``[K]``."""
+    count = int(item.max()) + 1
+    sums = np.zeros((count, unit.shape[1]))
+    np.add.at(sums, item, unit * weight[:, None])
+    return sums, np.bincount(item, weights=weight, minlength=count).astype(np.float64)
+
+
+def _without_the_smallest(
+    people: Labels, sums: Vectors, weights: NDArray[np.float64], config: ClusteringConfig
+) -> Labels:
+    """People of the items once those who say too little are given to the most similar others."""
+    totals, said = _sums(sums / weights[:, None], weights, people)
+    order = np.argsort(said, kind="stable")
+    kept = said >= config.smallest_share * said.sum()
+    spare = max(0, config.speakers.limits[0] - int(kept.sum()))
+    kept[order[::-1][: int(kept.sum()) + spare]] = True
+    if kept.all() or not kept.any():
+        return people
+    cosine = normalised(totals) @ normalised(totals).T
+    cosine[:, ~kept] = -np.inf
+    nearest = np.where(kept, np.arange(len(said)), np.argmax(cosine, axis=1))
+    return np.asarray(nearest[people], dtype=np.int64)
+
+
+def _numbered(labels: NDArray[np.int64]) -> Labels:
+    """The same groups, numbered from 0."""
+    return np.asarray(np.unique(labels, return_inverse=True)[1], dtype=np.int64)
 
 
 def normalised(vectors: Vectors) -> Vectors:
@@ -141,7 +191,11 @@ def _merged_apart(apart: NDArray[np.bool_], labels: Labels, count: int) -> NDArr
 
 
 def _linked(
-    sums: Vectors, weights: NDArray[np.float64], apart: NDArray[np.bool_], config: ClusteringConfig
+    sums: Vectors,
+    weights: NDArray[np.float64],
+    apart: NDArray[np.bool_],
+    similarity: float,
+    speakers: SpeakerCount,
 ) -> Labels:
     """Average linkage; the similarity of two groups is the weighted mean of their pairs' cosines.
 
@@ -149,14 +203,15 @@ def _linked(
         sums: Weighted sum of the unit vectors of each item, ``[N, D]``.
         weights: Of each item, ``[N]``.
         apart: Items that must not be joined, ``[N, N]``.
-        config: When to stop.
+        similarity: Least mean cosine of a merge.
+        speakers: How many there are.
     """
     count = len(sums)
     labels = np.arange(count)
     alive = np.ones(count, dtype=np.bool_)
     sums, weights, apart = sums.copy(), weights.astype(np.float64).copy(), apart.copy()
     similar = _similar(sums, weights, apart)
-    least, most = config.limits
+    least, most = speakers.limits
     left = count
     while left > least:
         first, second = divmod(int(np.argmax(similar)), count)
@@ -167,7 +222,7 @@ def _linked(
             apart[:] = False  # …but a person who counted the speakers knows better
             similar = _similar(sums, weights, apart | ~np.outer(alive, alive))
             continue
-        if best < config.similarity and (most is None or left <= most):
+        if best < similarity and (most is None or left <= most):
             break
         keep, gone = min(first, second), max(first, second)
         labels[labels == gone] = keep
@@ -182,7 +237,7 @@ def _linked(
         row[keep] = -np.inf
         similar[keep] = similar[:, keep] = row
         left -= 1
-    return np.asarray(np.unique(labels, return_inverse=True)[1], dtype=np.int64)
+    return _numbered(labels)
 
 
 def _similar(

@@ -27,6 +27,14 @@ RATE = 16000
 BLOCK_SECONDS = 60.0
 """Seconds decoded at a time."""
 FULL_SCALE = 32768.0
+LOUDEST = 1e6
+"""Times full scale; float files may hold more, which would not stay finite in a filter."""
+LOWEST_RATE = 2000
+"""Hz: a header that says less is damaged, or the file is no sound."""
+HIGHEST_RATE = 768_000
+"""Hz: of the fastest audio interfaces; the resampling filter grows with the rate."""
+MOST_CHANNELS = 256
+"""More are a damaged header: of arrays that are sold, none has more."""
 
 Channel = int | Literal["mean"]
 
@@ -54,9 +62,16 @@ def open_recording(path: Path) -> Recording:
     """A recording from its header and content.
 
     Raises:
-        AudioError: If the file is missing, empty, truncated or not decodable.
+        AudioError: If the file is missing, empty, truncated or not decodable, or its header says
+            what no sound has.
     """
     info = probe(path)
+    if not LOWEST_RATE <= info.sampling_rate <= HIGHEST_RATE:
+        raise AudioError(
+            path, f"{info.sampling_rate} Hz is not from {LOWEST_RATE} to {HIGHEST_RATE} Hz"
+        )
+    if info.channels > MOST_CHANNELS:
+        raise AudioError(path, f"{info.channels} channels are more than {MOST_CHANNELS}")
     digest = file_sha256(path)
     return Recording(
         id=recording_id(path, digest),
@@ -84,12 +99,22 @@ class DecodedAudio:
     Args:
         path: File of int16 samples, little-endian.
         num_samples: How many.
+        recording: The file that they are of, for what must be measured at its own rate.
+        channel: Which of its channels.
     """
 
-    def __init__(self, path: Path, num_samples: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        num_samples: int,
+        recording: Recording | None = None,
+        channel: Channel = "mean",
+    ) -> None:
         """Remember where the samples are."""
         self.path = path
         self.num_samples = num_samples
+        self.recording = recording
+        self.channel = channel
 
     @property
     def duration(self) -> float:
@@ -116,6 +141,11 @@ class DecodedAudio:
             yield start, self.read(start - halo, stop + halo)
 
 
+def decoded_length(recording: Recording) -> int:
+    """Samples at `RATE` that a recording decodes to."""
+    return resampled_length(recording.num_samples, recording.sampling_rate, RATE)
+
+
 def decode(recording: Recording, path: Path, *, channel: Channel = "mean") -> DecodedAudio:
     """Write the samples of a recording as the branches hear them; atomic.
 
@@ -127,7 +157,7 @@ def decode(recording: Recording, path: Path, *, channel: Channel = "mean") -> De
     Raises:
         AudioError: If the file ends early, has no such channel or holds values that are not finite.
     """
-    total = resampled_length(recording.num_samples, recording.sampling_rate, RATE)
+    total = decoded_length(recording)
     path.parent.mkdir(parents=True, exist_ok=True)
     written = 0
     with atomic_path(path) as temporary, temporary.open("wb") as file:
@@ -137,7 +167,7 @@ def decode(recording: Recording, path: Path, *, channel: Channel = "mean") -> De
             written += len(block)
     if written != total:
         raise AudioError(recording.path, f"gave {written} samples at {RATE} Hz, not {total}")
-    return DecodedAudio(path, total)
+    return DecodedAudio(path, total, recording, channel)
 
 
 def _resampled(recording: Recording, channel: Channel) -> Iterator[NDArray[np.float32]]:
@@ -158,7 +188,7 @@ def _resampled(recording: Recording, channel: Channel) -> Iterator[NDArray[np.fl
         part = read_audio(
             recording.path, start_sample=first, num_samples=last - first, channel=channel
         )
-        at_rate = resample(part, rate, RATE)
+        at_rate = resample(np.clip(part, -LOUDEST, LOUDEST), rate, RATE)
         skip = (start - first) // down * up
         wanted = resampled_length(stop, rate, RATE) - start // down * up
         yield at_rate[skip : skip + wanted]

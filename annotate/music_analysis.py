@@ -69,7 +69,13 @@ def estimate_tempo(signal: Signal, sampling_rate: int) -> Tempo | None:
     """
     if len(signal) < LEAST_SECONDS * sampling_rate:
         return None
-    onsets = onset_strength(signal, sampling_rate)
+    return tempo_of_onsets(onset_strength(signal, sampling_rate))
+
+
+def tempo_of_onsets(onsets: NDArray[np.float64]) -> Tempo | None:
+    """Tempo from onset strengths every 10 ms, ``[N]``; None if there are too few or none."""
+    if len(onsets) * HOP_SECONDS < LEAST_SECONDS - WINDOW_SECONDS:
+        return None
     onsets = onsets - onsets.mean()
     power = float(onsets @ onsets)
     if power <= 1e-12:
@@ -91,41 +97,80 @@ def estimate_tempo(signal: Signal, sampling_rate: int) -> Tempo | None:
 
 def onset_strength(signal: Signal, sampling_rate: int) -> NDArray[np.float64]:
     """How much louder the bands get, every 10 ms, shape ``[N]``."""
+    return np.asarray(band_onsets(signal, sampling_rate).mean(axis=0))
+
+
+def band_onsets(signal: Signal, sampling_rate: int) -> NDArray[np.float64]:
+    """How much louder each band gets, every 10 ms, shape ``[B, N]``.
+
+    A frame stands for what begins in the 10 ms at its start: a window rises when a sound enters it,
+    so frames are counted from the middle of their window on. Signals that are too short have none.
+    """
+    if len(signal) < round(WINDOW_SECONDS * sampling_rate):
+        return np.zeros((BANDS, 0))
     power = _power(signal, sampling_rate, WINDOW_SECONDS, HOP_SECONDS)  # [F, N]
     frequencies = np.fft.rfftfreq(2 * (len(power) - 1), 1 / sampling_rate)
     bands = _bands(frequencies) @ power  # [B, N]
     level = np.log1p(bands / max(float(bands.mean()), 1e-20) * 100.0)
-    rise = np.maximum(np.diff(level, axis=1, prepend=level[:, :1]), 0.0).mean(axis=0)
-    return np.asarray(rise)
+    rise = np.maximum(np.diff(level, axis=1, prepend=level[:, :1]), 0.0)
+    middle = round(WINDOW_SECONDS / 2 / HOP_SECONDS)
+    return np.pad(rise, ((0, 0), (middle, 0)))
 
 
 def estimate_key(signal: Signal, sampling_rate: int) -> Key | None:
     """Key of a piece; None if it has no tones in the range of `CHROMA_HZ`."""
-    window = CHROMA_WINDOW_SECONDS
-    if len(signal) < window * sampling_rate:
-        return None
-    power = _power(signal, sampling_rate, window, window / 2)
-    frequencies = np.fft.rfftfreq(2 * (len(power) - 1), 1 / sampling_rate)
-    inside = (frequencies >= CHROMA_HZ[0]) & (frequencies <= CHROMA_HZ[1])
-    amplitude = np.sqrt(power[inside])
-    if amplitude.max(initial=0.0) <= 1e-6:
-        return None
-    loud = amplitude / (amplitude.max(axis=0, keepdims=True) + 1e-12)
-    strength = np.where(loud > 0.1, loud, 0.0).sum(axis=1)  # tones, not the noise between them
-    semitones = 12 * np.log2(frequencies[inside] / A4_HZ)
-    turn = np.exp(2j * np.pi * semitones)
-    tuning = float(np.angle((strength * turn).sum()) / (2 * np.pi))  # semitones, within half a one
-    chroma = np.zeros(12)
-    np.add.at(chroma, np.round(semitones - tuning + 9).astype(int) % 12, strength)  # A is 9 over C
-    names, scores = [], []
-    for profile, mode in ((MAJOR, "major"), (MINOR, "minor")):
-        for tonic in range(12):
-            names.append(f"{PITCHES[tonic]} {mode}")
-            scores.append(float(np.corrcoef(chroma, np.roll(profile, tonic))[0, 1]))
-    if not np.isfinite(scores).all():
-        return None
-    best = int(np.argmax(scores))
-    return Key(name=names[best], correlation=round(scores[best], 4))
+    tones = Tones(sampling_rate)
+    tones.add(signal)
+    return tones.key()
+
+
+class Tones:
+    """How much of each frequency sounds in a piece that comes part by part; gives its key.
+
+    Args:
+        sampling_rate: Hz.
+    """
+
+    def __init__(self, sampling_rate: int) -> None:
+        """Start with nothing."""
+        self._rate = sampling_rate
+        size = round(CHROMA_WINDOW_SECONDS * sampling_rate)
+        frequencies = np.fft.rfftfreq(size, 1 / sampling_rate)
+        self._inside = (frequencies >= CHROMA_HZ[0]) & (frequencies <= CHROMA_HZ[1])
+        self._semitones = 12 * np.log2(frequencies[self._inside] / A4_HZ)
+        self._strength = np.zeros(int(self._inside.sum()))
+
+    def add(self, signal: Signal) -> None:
+        """Hear the next part, ``[T]``."""
+        window = CHROMA_WINDOW_SECONDS
+        if len(signal) < round(window * self._rate):
+            return
+        amplitude = np.sqrt(_power(signal, self._rate, window, window / 2)[self._inside])
+        if amplitude.max(initial=0.0) <= 1e-6:
+            return
+        loud = amplitude / (amplitude.max(axis=0, keepdims=True) + 1e-12)
+        # Tones, not the noise between them.
+        self._strength += np.where(loud > 0.1, loud, 0.0).sum(axis=1)
+
+    def key(self) -> Key | None:
+        """The key of all that was heard; None if there were no tones."""
+        if not self._strength.any():
+            return None
+        turn = np.exp(2j * np.pi * self._semitones)
+        # Semitones, within half a one.
+        tuning = float(np.angle((self._strength * turn).sum()) / (2 * np.pi))
+        chroma = np.zeros(12)
+        pitches = np.round(self._semitones - tuning + 9).astype(int) % 12  # A is 9 over C
+        np.add.at(chroma, pitches, self._strength)
+        names, scores = [], []
+        for profile, mode in ((MAJOR, "major"), (MINOR, "minor")):
+            for tonic in range(12):
+                names.append(f"{PITCHES[tonic]} {mode}")
+                scores.append(float(np.corrcoef(chroma, np.roll(profile, tonic))[0, 1]))
+        if not np.isfinite(scores).all():
+            return None
+        best = int(np.argmax(scores))
+        return Key(name=names[best], correlation=round(scores[best], 4))
 
 
 def _power(signal: Signal, rate: int, window: float, hop: float) -> NDArray[np.float64]:

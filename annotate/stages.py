@@ -74,11 +74,10 @@ class StageCache:
             kept = _loaded(path)
             if kept is not None:
                 return kept
-        result = make()
-        path.parent.mkdir(parents=True, exist_ok=True)
+        data = packed(make())
         with atomic_path(path) as temporary:
-            temporary.write_bytes(packed(result))
-        return result
+            temporary.write_bytes(data)
+        return unpacked(data)  # the very values that a later run will read
 
     def _path(self, key: StageKey) -> Path:
         text = key.text()

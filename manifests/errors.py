@@ -8,6 +8,7 @@
     ├── ConfigurationError   a configuration, preset or command-line value that cannot work
     │   └── InfeasibleTarget a target that no plan over this corpus can meet, with the reason
     ├── RunError             a run that cannot go on or be resumed (disk, markers, workers)
+    │   └── WorkerDied       a worker that died over an item, which others may outlive
     └── MissingExtraError    a feature whose optional dependency is not installed
 
 Wrong *arguments* of a Python function stay `ValueError`. The command line prints the message of a
@@ -85,6 +86,10 @@ class InfeasibleTarget(ConfigurationError):
 
 class RunError(TalkoverError):
     """A run that cannot go on or be resumed."""
+
+
+class WorkerDied(RunError):
+    """A worker process that ended while it worked on an item."""
 
 
 class MissingExtraError(TalkoverError):

@@ -28,7 +28,7 @@ from talkover.manifests.attempts import (
     run_here,
     usable_cores,
 )
-from talkover.manifests.errors import RunError
+from talkover.manifests.errors import RunError, WorkerDied
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -147,7 +147,7 @@ def _mourn(worker: _Worker, items: Sequence[T]) -> NoReturn:
             f"a worker process {how} before it could start: a script that uses several jobs needs "
             'the line `if __name__ == "__main__":` above its own work'
         )
-    raise RunError(
+    raise WorkerDied(
         f"a worker process {how} while working on {label(worker.holds, items[worker.holds])}"
     )
 

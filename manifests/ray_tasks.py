@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any, TypeVar, cast
 
 from talkover.manifests.attempts import Outcome, attempt_limited, label, usable_cores
-from talkover.manifests.errors import MissingExtraError, RunError
+from talkover.manifests.errors import MissingExtraError, RunError, WorkerDied
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -102,4 +102,4 @@ def _ray_outcome(ray: ModuleType, reference: object, index: int, item: object) -
         return cast(Outcome, ray.get(reference))
     except ray.exceptions.RayError as error:  # the task raises nothing itself, so its worker died
         reason = str(error).strip().partition("\n")[0]
-        raise RunError(f"Ray lost a worker on {label(index, item)}: {reason}") from error
+        raise WorkerDied(f"Ray lost a worker on {label(index, item)}: {reason}") from error

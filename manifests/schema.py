@@ -16,8 +16,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-SCHEMA_VERSION = "1.0"
-"""Major: a reader must refuse; minor: only optional fields were added."""
+SCHEMA_VERSION = "1.1"
+"""Major: a reader must refuse; minor: only optional fields were added (1.1: annotation)."""
 
 TIME_DIGITS = 8
 """Digits after the point of a time in seconds: Lhotse's own rounding (`lhotse.utils`)."""
@@ -113,6 +113,8 @@ class Claim(Contract):
     """Whether the backend got stuck repeating itself somewhere; None: it cannot tell."""
     coverage: Ratio | None = None
     """Share of the recording up to the last end that the backend named."""
+    non_commercial: Literal[True] | None = None
+    """The licence of the weights forbids commercial use."""
 
 
 class Word(TimeSpan):
@@ -208,6 +210,8 @@ class SoundEvent(TimeSpan):
     """Where in the room it came from: one place, or several at once."""
     source: Source | None = None
     claim: Claim | None = None
+    attributes: dict[str, JsonValue] | None = None
+    """Further figures, the unit in the name, such as ``tempo_bpm`` and ``key`` of music."""
 
 
 class Audio(Contract):
@@ -451,6 +455,52 @@ class Provenance(Contract):
     plan_hash: Sha256 | None = None
 
 
+class Branch(Contract):
+    """A branch of the annotation, and who spoke for it."""
+
+    kind: Annotated[str, Field(min_length=1)]
+    """Such as ``vad`` or ``diarizer``."""
+    claim: Claim
+    figures: dict[str, JsonValue] = Field(default_factory=dict)
+    """What it says of the recording as a whole, the unit in the name."""
+
+
+class RecognisedVoice(Contract):
+    """Whether a speaker of the session is one of those who were enrolled."""
+
+    speaker_local: Annotated[str, Field(pattern=r"^S[0-9]{2,}$")]
+    name: str | None = None
+    """As enrolled; None for somebody unknown."""
+    similarity: Annotated[float, Field(ge=-1.0, le=1.0)]
+    """Cosine to the most similar enrolled voice."""
+
+
+class NearDuplicate(Contract):
+    """Another session of the folder whose audio is nearly the same."""
+
+    session: SafeId
+    similarity: Ratio
+
+
+class Annotation(Contract):
+    """How an annotated session was made, how good its audio is, and what to beware of."""
+
+    channel: Annotated[int, Field(ge=0)] | Literal["mean", "each"]
+    """What was heard of several channels: one, their mean, or each by itself."""
+    branches: tuple[Branch, ...]
+    quality: dict[str, JsonValue] = Field(default_factory=dict)
+    """Figures of the audio, the unit in the name, such as ``snr_db``; None where not known."""
+    flags: tuple[str, ...] = ()
+    """What a filter may look at, such as ``clipped`` or ``degraded:music``; nothing is dropped."""
+    warnings: tuple[str, ...] = ()
+    speakers_asked: tuple[int | None, int | None] | None = None
+    """Fewest and most speakers, where somebody said so."""
+    recognised: tuple[RecognisedVoice, ...] = ()
+    near_duplicates: tuple[NearDuplicate, ...] = ()
+    num_segments: Annotated[int, Field(ge=0)] = 0
+    """Lines of ``segments.jsonl`` that are of this session."""
+
+
 class Licences(Contract):
     """All licences in the session's audio and labels."""
 
@@ -476,6 +526,8 @@ class SessionExtras(Contract):
     asked: Asked | None = None
     statistics: Statistics | None = None
     registration: tuple[RegistrationClip, ...] = ()
+    annotation: Annotation | None = None
+    """Of sessions that `talkover annotate` made of recordings."""
     provenance: Provenance
     licences: Licences
     uem: tuple[TimeSpan, ...]

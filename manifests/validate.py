@@ -22,6 +22,8 @@ from talkover.manifests.lines import Line, cuts_file, read_lines
 from talkover.manifests.rttm_index import RttmIndex
 from talkover.manifests.rules import RULES, Fault
 from talkover.manifests.schema import Session
+from talkover.manifests.segment_lines import SEGMENTS
+from talkover.manifests.segment_rules import SessionFacts, segment_faults
 
 RTTM_TOLERANCE = 0.001
 """Seconds; RTTM files usually have three decimals."""
@@ -82,6 +84,23 @@ def validate(path: Path | str, *, check_audio: bool = True) -> Iterator[Violatio
     for name in sorted(asked.keys() - ids.sessions.keys()):
         message = f"is in {INSTRUCTIONS_FILE} and not in {file.name}"
         yield Violation(rule="instructions", message=message, session=name)
+    yield from _segment_violations(file.parent, ids.annotated)
+
+
+def _segment_violations(folder: Path, annotated: dict[str, SessionFacts]) -> Iterator[Violation]:
+    """What is wrong with ``segments.jsonl``, where there is one or should be."""
+    try:
+        for line, name, fault in segment_faults(folder, annotated):
+            yield Violation(
+                rule="segments",
+                message=f"{fault.message} ({SEGMENTS})",
+                session=name,
+                line=line or None,
+                field=fault.field,
+                value=shown(fault.value),
+            )
+    except ManifestError as error:
+        yield Violation(rule="segments", message=str(error))
 
 
 class _Ids:
@@ -90,12 +109,16 @@ class _Ids:
     def __init__(self) -> None:
         self.sessions: dict[str, int] = {}
         self.supervisions: dict[str, int] = {}
+        self.annotated: dict[str, SessionFacts] = {}
+        """Of sessions that have, or may have, segments."""
 
     def faults(self, session: Session, line: int) -> Iterator[Fault]:
         """Ids of the session that were seen before."""
         if (first := self.sessions.setdefault(session.id, line)) != line:
             yield Fault("id", session.id, f"is on line {first} already")
             return  # its supervisions repeat, too
+        if session.annotation is not None:
+            self.annotated[session.id] = SessionFacts.of(session)
         here: set[str] = set()
         for n, row in enumerate(session.supervisions):
             first = self.supervisions.setdefault(row.id, line)

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -22,6 +21,7 @@ from pydantic import (
 )
 
 from talkover.manifests.errors import ConfigurationError
+from talkover.manifests.settings_files import assign, assign_all, yaml_mapping
 from talkover.simulate.turn_targets import MAX_SPEAKERS
 
 _PRESETS = Path(__file__).parent / "data" / "presets"
@@ -435,20 +435,13 @@ def load_config(
         if preset not in CONFIG_PRESETS:
             known = ", ".join(sorted(CONFIG_PRESETS))
             raise ConfigurationError(f"--preset: no preset {preset!r}: choose one of {known}")
-        values = _yaml_mapping(CONFIG_PRESETS[preset])
+        values = yaml_mapping(CONFIG_PRESETS[preset])
     if path is not None:
-        _merge(values, _yaml_mapping(path))
-    for text in assignments:
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise ConfigurationError(f"--set takes KEY=VALUE, such as room.t60=[0.3,0.6]: {text!r}")
-        try:
-            _assign(values, key.strip().split("."), yaml.safe_load(value))
-        except yaml.YAMLError as error:
-            raise ConfigurationError(f"--set {key}: not a value: {value!r}") from error
+        _merge(values, yaml_mapping(path))
+    assign_all(values, assignments)
     for name, value in overrides.items():
         if value is not None:
-            _assign(values, name.split("__"), value)
+            assign(values, name.split("__"), value)
     try:
         return SimulationConfig.model_validate(values)
     except ValidationError as error:
@@ -460,17 +453,6 @@ def load_config(
         raise ConfigurationError(f"{source}{got}") from error
 
 
-def _yaml_mapping(path: Path) -> dict[str, Any]:
-    try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigurationError(f"{path}: not a readable YAML file: {reason}") from error
-    if loaded is not None and not isinstance(loaded, dict):
-        raise ConfigurationError(f"{path}: must hold a mapping, got {type(loaded).__name__}")
-    return loaded or {}
-
-
 def _merge(values: dict[str, Any], others: dict[str, Any]) -> None:
     """Put `others` over `values`, section by section."""
     for key, other in others.items():
@@ -479,12 +461,3 @@ def _merge(values: dict[str, Any], others: dict[str, Any]) -> None:
             _merge(mine, other)
         else:
             values[key] = other
-
-
-def _assign(values: dict[str, Any], keys: list[str], value: Any) -> None:
-    for key in keys[:-1]:
-        inner = values.setdefault(key, {})
-        if not isinstance(inner, dict):
-            raise ConfigurationError(f"{'.'.join(keys)}: {key} is a value, not a section")
-        values = inner
-    values[keys[-1]] = value

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from talkover.manifests.loudness import SILENT_DBFS
+
 SNR_DEFINITION = (
     "power of reverberant speech over power of noise, first channel, "
     "mean over 10 ms frames with at least one active speaker (labels)"
@@ -29,9 +31,6 @@ LARGEST_PCM16 = 32767 / 32768
 
 SILENT_POWER = 1e-10
 """Mean square at or below this is silence: -100 dBFS, below the rounding of 16 bit."""
-
-SILENT_DBFS = -200.0
-"""Reported for a level of zero power, since the contract has no infinity."""
 
 
 def gain_of(decibels: float) -> float:

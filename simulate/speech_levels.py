@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from talkover.manifests.loudness import block_powers, gated_lufs, integrated_lufs
 from talkover.manifests.schema import SpeakerLevel, Supervision
 from talkover.simulate.levels import LEVEL_DIGITS, gain_of, mean_level_dbfs
-from talkover.simulate.loudness import block_powers, gated_lufs, integrated_lufs
 from talkover.simulate.plan import SessionPlan
 from talkover.simulate.tracks import FULL_SCALE, Sources, SpeakerTrack
 

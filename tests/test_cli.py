@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from talkover.cli import app, main
@@ -117,3 +118,63 @@ def test_help_is_quick_because_commands_import_late() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "False"
+
+
+def test_options_of_annotate_have_the_names_and_defaults_of_the_run() -> None:
+    from inspect import signature
+
+    from talkover.annotate.run import annotate_files
+    from talkover.cli import annotate
+
+    options = {name: p.default for name, p in signature(annotate).parameters.items()}
+    run = {name: p.default for name, p in signature(annotate_files).parameters.items()}
+    assert set(run) - set(options) == {"progress"}
+    assert set(options) - set(run) == {"set_", "channel", "strict", "as_json"}
+    for name in set(run) & set(options) - {"config"}:
+        assert options[name] == run[name], name
+
+
+def test_annotate_lists_what_it_rejects_and_validate_is_content(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import soundfile
+
+    rng = np.random.default_rng(0)
+    signal = 1e-4 * rng.standard_normal(48000)
+    signal[8000:24000] += 0.2 * rng.standard_normal(16000)
+    (tmp_path / "in").mkdir()
+    soundfile.write(tmp_path / "in" / "a.wav", signal, 16000)
+    (tmp_path / "in" / "b.wav").write_text("no audio")
+    kinds = ("activity", "diarizer", "music", "events", "quality")
+    words = ["annotate", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--json"]
+    words += ["--set", "backends.vad=energy", "--executor", "serial"]
+    words += [part for kind in kinds for part in ("--set", f"backends.{kind}=none")]
+    for extra, code in (([], 0), (["--strict"], 1)):
+        monkeypatch.setattr(sys, "argv", ["talkover", *words, *extra])
+        try:
+            main()
+            exit_code = 0
+        except SystemExit as error:
+            exit_code = int(error.code or 0)
+        assert exit_code == code
+        printed = capfd.readouterr()
+        assert "b.wav: probe: not decodable" in printed.err
+        values = json.loads(printed.out)
+        assert (values["recordings"], values["segments"], values["rejected"]) == (1, 1, 1)
+    monkeypatch.setattr(sys, "argv", ["talkover", "validate", str(tmp_path / "out")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+
+
+def test_a_missing_extra_is_named_in_one_line(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['safetensors'] = None; from talkover.cli import main; "
+        f"sys.argv = ['talkover', 'transcribe', 'x.wav', '--checkpoint', {str(tmp_path)!r}, "
+        f"'--out', {str(tmp_path / 'out')!r}]; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.strip() == (
+        'talkover: this needs safetensors: pip install -c constraints.txt -e ".[model]"'
+    )

@@ -52,6 +52,15 @@ class BackendInfo:
     """The weights' licence forbids commercial use; goes through to the manifest."""
 
 
+def is_non_commercial(licence: str) -> bool:
+    """Whether the name of a licence says NC.
+
+    >>> is_non_commercial("CC-BY-NC-4.0"), is_non_commercial("MIT")
+    (True, False)
+    """
+    return "NC" in licence.upper().replace(" ", "-").split("-")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BranchResult:
     """All that one backend says about one recording."""

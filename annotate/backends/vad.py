@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from talkover.annotate.activity_spans import is_on, stretches_of
 from talkover.annotate.backends.base import (
     Backend,
     BackendError,
@@ -68,9 +69,8 @@ class SpeechRegions:
             hop: Samples.
             num_samples: Length of the recording.
         """
-        on = _hysteresis(probability, self._onset, self._offset)
-        steps = np.flatnonzero(np.diff(np.concatenate([[0], on.astype(np.int8), [0]])))
-        spans = (steps.reshape(-1, 2) * hop).tolist()
+        on = is_on(probability, self._onset, self._offset)
+        spans = (stretches_of(on) * hop).tolist()
         joined: list[list[int]] = []
         for start, end in spans:
             if joined and start - joined[-1][1] < self._silence * RATE:
@@ -101,13 +101,6 @@ class SpeechRegions:
             if first < last:
                 padded.append((first, last))
         return padded
-
-
-def _hysteresis(values: NDArray[np.float32], onset: float, offset: float) -> NDArray[np.bool_]:
-    """On from a value of at least `onset` until one under `offset`."""
-    decided = np.where(values >= onset, 1, np.where(values < offset, 0, -1))
-    index = np.maximum.accumulate(np.where(decided >= 0, np.arange(len(values)), -1))
-    return np.asarray((index >= 0) & (decided[np.maximum(index, 0)] == 1))
 
 
 class SileroVad:

@@ -88,8 +88,8 @@ class Steps:
             printed = process.stdout.read()
             _, status, used = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
-        step["wall_s"] = round(step["wall_s"] + time.monotonic() - begun, 1)
-        step["cpu_s"] = round(step["cpu_s"] + used.ru_utime + used.ru_stime, 1)
+        step["wall_s"] = round(step["wall_s"] + time.monotonic() - begun, 3)
+        step["cpu_s"] = round(step["cpu_s"] + used.ru_utime + used.ru_stime, 3)
         peak = used.ru_maxrss / 1024  # Linux counts KiB
         step["peak_mib"] = round(max(step.get("peak_mib", 0.0), peak), 1)
         self._write()

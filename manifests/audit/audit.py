@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from talkover.manifests.audit.annotated import annotation_tables
 from talkover.manifests.audit.audio_facts import Measure, SessionFiles, measure
 from talkover.manifests.audit.beside import disagreements
 from talkover.manifests.audit.columns import FINDING_COLUMNS, groups_of, schema_of, to_frame
@@ -227,6 +228,14 @@ class Audit:
     def splits(self) -> pd.DataFrame:
         """A row a split, with what it holds and shares; empty where there are no splits."""
         return split_table(self._tables)
+
+    @property
+    def annotation(self) -> dict[str, pd.DataFrame]:
+        """What machines labelled, by title: segments, cuts, labels, confidence, backends, flags.
+
+        Empty where nothing was annotated, or the manifests are not there any more.
+        """
+        return annotation_tables(self._tables["sessions"])
 
     @property
     def tables(self) -> Tables:

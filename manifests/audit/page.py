@@ -66,6 +66,10 @@ def _sections(audit: Audit, *, audio: bool) -> Iterator[str]:
     yield _table(audit.checks[columns], classes="status")
     if len(audit.splits):
         yield "<h2>Splits</h2>" + _table(audit.splits)
+    if annotated := audit.annotation:
+        yield "<h2>Annotation</h2>"
+        for title, frame in annotated.items():
+            yield f"<h3>{escape(title)}</h3>{_table(frame)}"
     yield "<h2>Pictures</h2>"
     for title, figure in _pictures(audit):
         yield f"<figure><figcaption>{escape(title)}</figcaption>{svg(figure)}</figure>"

@@ -86,10 +86,20 @@ def event_f1(pair: Pair) -> Tally:
     """1 - F1 of sound events: label equal, onset within 0.2 s, offset within 0.2 s or 20 %."""
     reference = list(pair.reference.events or ())
     hypothesis = list(pair.hypothesis.events or ())
+    hits = len(matched_events(reference, hypothesis))
+    return f1_tally(hits, len(reference), len(hypothesis))
+
+
+def matched_events(
+    reference: Sequence[SoundEvent], hypothesis: Sequence[SoundEvent]
+) -> list[tuple[SoundEvent, SoundEvent]]:
+    """The most one-to-one pairs of events that fit each other, see `event_f1`."""
     fits = np.array([[_event_fits(a, b) for b in hypothesis] for a in reference], dtype=float)
     fits = fits.reshape(len(reference), len(hypothesis))
     rows, columns = linear_sum_assignment(fits, maximize=True)
-    return f1_tally(int(fits[rows, columns].sum()), len(reference), len(hypothesis))
+    return [
+        (reference[r], hypothesis[c]) for r, c in zip(rows, columns, strict=True) if fits[r, c] > 0
+    ]
 
 
 def f1_tally(hits: int, num_reference: int, num_hypothesis: int) -> Tally:

@@ -1,4 +1,4 @@
-"""What the cuts of a segmentation go through: words, turns, sounds and music of the reference.
+"""What cuts of a segmentation go through: words, turns, speech, sounds, music of the reference.
 
 A cut crosses something if it lies inside it by more than a millisecond, the resolution of the usual
 label files. Cuts are the starts and ends of the hypothesis' segments, or those that are given.
@@ -14,14 +14,17 @@ import numpy as np
 from talkover.manifests.score.sides import Pair, Side
 from talkover.manifests.score.tally import Tally
 
-Crossed = Literal["words", "turns", "sounds", "music"]
+Crossed = Literal["words", "turns", "regions", "sounds", "music"]
 
 CUT_SLACK = 0.001
 """Seconds: RTTM, STM and CTM files usually hold three decimals."""
 
 
 def cut_rate(pair: Pair, crossed: Crossed) -> Tally:
-    """How many of the reference's words (turns, sounds, pieces of music) are cut, of how many."""
+    """How many of the reference's words (turns, sounds, pieces of music) are cut, of how many.
+
+    Regions are stretches of speech of one speaker without a gap: what lies in one may be words.
+    """
     cuts = pair.hypothesis.cuts
     if cuts is None:
         cuts = sorted({t for s in pair.hypothesis.segments for t in (s.start, s.end)})
@@ -47,6 +50,8 @@ def count_crossed(cuts: Sequence[float], spans: Sequence[tuple[float, float]]) -
 def _spans(side: Side, crossed: Crossed) -> list[tuple[float, float]]:
     if crossed == "turns":
         return [(s.start, s.end) for s in side.segments]
+    if crossed == "regions":
+        return [(float(a), float(b)) for spans in side.activity.values() for a, b in spans]
     if crossed == "words":
         return [(w.start, w.end) for s in side.segments for w in s.words or ()]
     kinds = ("music",) if crossed == "music" else ("sound", "noise")

@@ -12,7 +12,14 @@ from importlib.metadata import entry_points
 from typing import Literal
 
 from talkover.manifests.errors import ConfigurationError
-from talkover.manifests.score import boundaries, concatenated, cuts, diarization, reliability
+from talkover.manifests.score import (
+    boundaries,
+    concatenated,
+    cuts,
+    diarization,
+    events,
+    reliability,
+)
 from talkover.manifests.score.normalize import Normalizer, Unit
 from talkover.manifests.score.sides import Pair
 from talkover.manifests.score.tally import Tally
@@ -139,7 +146,7 @@ def _table() -> dict[str, Metric]:
         _difference("delta_sa", "sacer", "cer", "registered"),
         _difference("delta_sa_wer", "sawer", "wer", "registered"),
     ]
-    events: frozenset[Need] = frozenset({"events"})
+    sounds: frozenset[Need] = frozenset({"events"})
     registered: frozenset[Need] = frozenset({"registered"})
     plain = [
         Metric(
@@ -179,9 +186,26 @@ def _table() -> dict[str, Metric]:
         ),
         Metric(
             name="event_f1",
-            needs=events,
+            needs=sounds,
             summary="1 - F1 of sound events",
             compute=lambda pair, _: boundaries.event_f1(pair),
+        ),
+        Metric(
+            name="event_segment_f1",
+            needs=sounds,
+            summary="1 - F1 of seconds with each sound",
+            compute=lambda pair, _: events.event_segment_f1(pair),
+        ),
+        Metric(
+            name="music_f1",
+            needs=sounds,
+            summary="1 - F1 of time with music",
+            compute=lambda pair, _: events.music_f1(pair),
+        ),
+        Metric(
+            name="overlap_f1",
+            summary="1 - F1 of time with two or more speakers",
+            compute=lambda pair, _: events.overlap_f1(pair),
         ),
         Metric(
             name="cut_words",
@@ -195,14 +219,19 @@ def _table() -> dict[str, Metric]:
             compute=lambda pair, _: cuts.cut_rate(pair, "turns"),
         ),
         Metric(
+            name="cut_regions",
+            summary="stretches of speech of one speaker that a cut crosses",
+            compute=lambda pair, _: cuts.cut_rate(pair, "regions"),
+        ),
+        Metric(
             name="cut_sounds",
-            needs=events,
+            needs=sounds,
             summary="sounds that a cut crosses",
             compute=lambda pair, _: cuts.cut_rate(pair, "sounds"),
         ),
         Metric(
             name="cut_music",
-            needs=events,
+            needs=sounds,
             summary="pieces of music that a cut crosses",
             compute=lambda pair, _: cuts.cut_rate(pair, "music"),
         ),

@@ -12,6 +12,7 @@ from talkover.annotate.clustering import (
     normalised,
 )
 from talkover.annotate.enrolment import Enrolment, calibrate, recognise
+from talkover.annotate.speaker_count import SpeakerCount
 
 DIMENSIONS = 192
 
@@ -31,6 +32,10 @@ def voices(
                 centres[person] + noise * rng.standard_normal(DIMENSIONS) / np.sqrt(DIMENSIONS)
             )
     return np.array(rows), who, where
+
+
+def counted(**numbers: int) -> ClusteringConfig:
+    return ClusteringConfig(speakers=SpeakerCount(**numbers))
 
 
 def same_groups(one: np.ndarray, two: list[int]) -> bool:
@@ -57,16 +62,16 @@ def test_numbers_of_speakers_are_kept() -> None:
     rows, who, where = voices(4, 30, noise=0.8)
     seconds = [1.0] * len(who)
     for config, expected in (
-        (ClusteringConfig(exact_speakers=2), 2),
-        (ClusteringConfig(exact_speakers=6), 6),
-        (ClusteringConfig(least_speakers=5), 5),
-        (ClusteringConfig(most_speakers=3), 3),
-        (ClusteringConfig(least_speakers=2, most_speakers=9), 4),
+        (counted(exact=2), 2),
+        (counted(exact=6), 6),
+        (counted(least=5), 5),
+        (counted(most=3), 3),
+        (counted(least=2, most=9), 4),
     ):
         labels = cluster_recording(rows, where, seconds, config)
         assert len(np.unique(labels)) == expected, config
     with pytest.raises(ValueError, match="least <= most"):
-        ClusteringConfig(least_speakers=3, most_speakers=2)
+        SpeakerCount(least=3, most=2)
 
 
 @given(st.integers(1, 6), st.integers(1, 12), st.integers(0, 1000), st.integers(1, 4))
@@ -90,8 +95,32 @@ def test_voices_of_one_window_stay_apart(people: int, windows: int, seed: int, b
 def test_a_given_number_wins_over_what_a_window_says() -> None:
     rows, _, where = voices(3, 1, noise=0.1)
     free = cluster_recording(rows, where, [1.0] * 2, ClusteringConfig(similarity=-1.0))
-    told = cluster_recording(rows, where, [1.0] * 2, ClusteringConfig(exact_speakers=1))
+    told = cluster_recording(rows, where, [1.0] * 2, counted(exact=1))
     assert (len(np.unique(free)), len(np.unique(told))) == (2, 1)
+
+
+@pytest.mark.parametrize("block", [5, 1000])
+def test_tracks_stay_whole_and_help(block: int) -> None:
+    rows, who, where = voices(3, 40, noise=1.8, seed=3)  # too noisy to tell voice by voice
+    seconds, blocks = [1.0] * len(who), [w // block for w in where]
+    config = ClusteringConfig(similarity=0.3)
+    alone = cluster_recording(rows, where, seconds, config, blocks=blocks)
+    tracked = cluster_recording(rows, where, seconds, config, blocks=blocks, linked=who)
+    assert not same_groups(alone, who)
+    assert same_groups(tracked, who)
+
+
+def test_who_says_next_to_nothing_is_given_to_the_nearest() -> None:
+    rows = np.array([[1.0, 0, 0], [0.99, 0.1, 0], [0, 1.0, 0], [0, 0.99, 0.1], [0.3, 0.1, 1.0]])
+    seconds = [10.0, 10.0, 8.0, 8.0, 0.5]
+    windows = [0, 1, 0, 1, 2]
+
+    def groups(count: SpeakerCount) -> list[int]:
+        config = ClusteringConfig(similarity=0.5, smallest_share=0.05, speakers=count)
+        return cluster_recording(rows, windows, seconds, config).tolist()
+
+    assert groups(SpeakerCount()) == [0, 0, 1, 1, 0]
+    assert groups(SpeakerCount(least=3)) == [0, 0, 1, 1, 2]
 
 
 def test_nobody_is_nobody() -> None:

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from talkover.manifests.loudness import SILENT_DBFS
 from talkover.simulate.levels import (
-    SILENT_DBFS,
     ActivePower,
     active_frames,
     active_level_dbfs,

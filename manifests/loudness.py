@@ -15,7 +15,8 @@ import numpy as np
 import scipy.signal
 from numpy.typing import NDArray
 
-from talkover.simulate.levels import SILENT_DBFS
+SILENT_DBFS = -200.0
+"""Reported for a level of zero power, since the contract has no infinity."""
 
 PUBLISHED_HZ = 48000
 """Rate of the published filters."""

@@ -6,8 +6,13 @@ import scipy.signal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talkover.simulate.levels import SILENT_DBFS
-from talkover.simulate.loudness import HIGH_PASS, HIGH_SHELF, integrated_lufs, k_weighted
+from talkover.manifests.loudness import (
+    HIGH_PASS,
+    HIGH_SHELF,
+    SILENT_DBFS,
+    integrated_lufs,
+    k_weighted,
+)
 
 
 def speech_like(rate: int, seconds: float, seed: int) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Who spoke when: local speakers of windows, joined over the recording."""

@@ -1,0 +1,1 @@
+"""How good a recording is: levels, noise, clipping, bandwidth, loudness, opinion scores."""

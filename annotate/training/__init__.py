@@ -1,0 +1,1 @@
+"""Training of our annotation models on simulated sessions."""

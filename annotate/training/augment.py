@@ -1,0 +1,74 @@
+"""Changes of log-mel frames that leave the labels true: other rooms, voices and noise for nothing.
+
+Legend: ``T`` log-mel frame, ``M`` mel band.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Mels = NDArray[np.float32]
+KNOTS = 6
+"""Points of a random spectrum, between which it is a straight line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """How often and how much."""
+
+    shift: float = 0.3
+    """Probability that all bands move by one or two: a shorter or longer vocal tract."""
+    noise: float = 0.5
+    """Probability of a steady noise below the signal."""
+    noise_db: tuple[float, float] = (-30.0, 0.0)
+    """Its level over the median level of the window."""
+    masked: float = 0.3
+    """Probability that some bands are not heard."""
+    most_masked: int = 12
+    """Bands."""
+
+
+def sum_of(one: Mels, other: Mels, gain_db: float) -> Mels:
+    """Two signals at once: powers add."""
+    return np.asarray(np.logaddexp(one, other + np.float32(gain_db * np.log(10) / 10)))
+
+
+def shift_bands(mels: Mels, rng: np.random.Generator, config: AugmentConfig) -> Mels:
+    """All bands moved up or down by up to two, the outermost repeated."""
+    if rng.random() >= config.shift:
+        return mels
+    by = int(rng.choice([-2, -1, 1, 2]))
+    moved = np.roll(mels, by, axis=1)
+    if by > 0:
+        moved[:, :by] = mels[:, :1]
+    else:
+        moved[:, by:] = mels[:, -1:]
+    return moved
+
+
+def add_noise(mels: Mels, rng: np.random.Generator, config: AugmentConfig) -> Mels:
+    """A steady noise of a random spectrum, with the ripple that short windows show of noise."""
+    if rng.random() >= config.noise:
+        return mels
+    bands = mels.shape[1]
+    knots = rng.uniform(-12, 12, KNOTS)
+    shape_db = np.interp(np.linspace(0, KNOTS - 1, bands), np.arange(KNOTS), knots)
+    level = float(np.median(mels)) + rng.uniform(*config.noise_db) * np.log(10) / 10
+    # the power of a few bins of Gaussian noise: a logarithm with a spread of about half a neper
+    ripple = 0.5 * rng.standard_normal(mels.shape, dtype=np.float32)
+    noise = (level + shape_db * np.log(10) / 10).astype(np.float32) + ripple
+    return np.asarray(np.logaddexp(mels, noise))
+
+
+def mask_bands(mels: Mels, rng: np.random.Generator, config: AugmentConfig) -> Mels:
+    """Some neighbouring bands at their mean (Park et al. 2019, SpecAugment)."""
+    if rng.random() >= config.masked:
+        return mels
+    count = int(rng.integers(1, config.most_masked + 1))
+    first = int(rng.integers(mels.shape[1] - count + 1))
+    masked = mels.copy()
+    masked[:, first : first + count] = mels.mean()
+    return masked

@@ -1,0 +1,122 @@
+"""What is set on calibration sessions, and what is measured on test sessions, by model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, cast
+
+from pydantic import JsonValue
+from torch import nn
+
+from talkover.annotate.models.files import ModelKind
+from talkover.annotate.models.sound_net import SoundNet
+from talkover.annotate.models.tagger import Threshold
+from talkover.annotate.models.voice_net import VoiceNet
+from talkover.annotate.models.window_net import WindowNet
+from talkover.annotate.training.calibrate import (
+    decided,
+    embedding_thresholds,
+    overlap_threshold,
+    tagger_thresholds,
+)
+from talkover.annotate.training.event_scores import EventCounts, count_events
+from talkover.annotate.training.measure import (
+    DECIDED,
+    equal_error,
+    frame_f1,
+    label_curves,
+    label_figures,
+    second_speakers,
+    stretches_of,
+    trials,
+    window_errors,
+)
+from talkover.annotate.training.sessions import HeardSession
+
+Figures = dict[str, JsonValue]
+
+
+def calibrated(
+    kind: ModelKind, network: nn.Module, sessions: Sequence[HeardSession]
+) -> tuple[Figures, Figures]:
+    """Settings for `model.json`, and the figures of the sessions that they were set on.
+
+    Args:
+        kind: Which model.
+        network: The model.
+        sessions: Of voices and clips that it was not trained on; none leaves the defaults.
+    """
+    if not sessions:
+        return {}, {}
+    if kind == "segmentation":
+        level, figures = overlap_threshold(cast(WindowNet, network), sessions)
+        errors = window_errors(cast(WindowNet, network), sessions).as_dict()
+        return {"thresholds": {"overlap": level}}, {**errors, **figures}
+    if kind == "embedding":
+        levels, rates = embedding_thresholds(cast(VoiceNet, network), sessions)
+        return {"thresholds": dict(levels)}, dict(rates)
+    thresholds, scores = tagger_thresholds(cast(SoundNet, network), sessions)
+    shown = {label: cast(JsonValue, value.as_dict()) for label, value in thresholds.items()}
+    return {"thresholds": shown}, dict(scores)
+
+
+def scored(
+    kind: ModelKind,
+    network: nn.Module,
+    sessions: Sequence[HeardSession],
+    settings: Mapping[str, Any],
+) -> Figures:
+    """Scores of a model on sessions that nothing was set on.
+
+    Args:
+        kind: Which model.
+        network: The model.
+        sessions: Of voices and clips that are in no other set; none gives no scores.
+        settings: As `calibrated` gave them.
+    """
+    if not sessions:
+        return {}
+    if kind == "segmentation":
+        return _segmentation_scores(cast(WindowNet, network), sessions, settings)
+    if kind == "embedding":
+        return _embedding_scores(cast(VoiceNet, network), sessions)
+    return _tagger_scores(cast(SoundNet, network), sessions, settings)
+
+
+def _segmentation_scores(
+    network: WindowNet, sessions: Sequence[HeardSession], settings: Mapping[str, Any]
+) -> Figures:
+    figures: Figures = dict(window_errors(network, sessions).as_dict())
+    level = settings.get("thresholds", {}).get("overlap", DECIDED)
+    found, there = second_speakers(network, sessions)
+    return {**figures, "overlap_f1_at_threshold": round(frame_f1(there, found >= level), 4)}
+
+
+def _embedding_scores(network: VoiceNet, sessions: Sequence[HeardSession]) -> Figures:
+    figures: Figures = {}
+    for seconds in (1.0, 2.0, 3.0):
+        found = stretches_of(network, sessions, seconds)
+        for within, name in ((False, "other_session"), (True, "same_session")):
+            rate, _ = equal_error(*trials(found, within=within))
+            figures[f"eer_{seconds:g}s_{name}"] = round(rate, 4)
+    return figures
+
+
+def _tagger_scores(
+    network: SoundNet, sessions: Sequence[HeardSession], settings: Mapping[str, Any]
+) -> Figures:
+    given = settings.get("thresholds", {})
+    labels = network.config.labels
+    thresholds = {label: Threshold(**given.get(label, {})) for label in labels}
+    deciders = {label: partial(decided, threshold=thresholds[label]) for label in labels}
+    figures: Figures = dict(label_figures(network, sessions, deciders))
+    counts = EventCounts()
+    for session in sessions:
+        curves = label_curves(network, session)
+        for column, label in enumerate(labels):
+            if label in network.config.events:
+                found = deciders[label](curves[:, column])
+                counts += count_events(session.sounding[:, column], found)
+    figures["event_f1"] = round(counts.f1, 4)
+    return figures
