@@ -1,12 +1,15 @@
 """Every preset's small form, trained for the same CPU time on the same data, side by side.
 
     python benchmarks/presets.py DATA OUT [--seconds 1800] [--sessions 100] [--presets A,B]
+        [--minutes 1,10,60,90]
 
 DATA is what `arabic/prepare.py` wrote. For each preset: a few updates of every stage tell what one
 costs, and the steps of its stages are scaled together to fit the budget (CPU seconds of training,
 reading of audio included); ``talkover train`` and ``talkover evaluate`` follow, on the first
 sessions of each number of talkers, and decoding is timed by itself on one thread. OUT/NAME holds
-all of it; a preset that is done is not done again, one that was stopped goes on. The table goes to
+all of it; a preset that is done is not done again, one that was stopped goes on. With ``--minutes``
+each model also transcribes recordings so long, test sessions one behind the other, as
+``talkover transcribe`` would: in pieces, whose speakers are linked. The table goes to
 ``benchmarks/presets.md`` (``--report``): what was reached in this time from random weights says how
 fast a layout learns on little, not how good the published system is.
 """
@@ -15,11 +18,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import statistics
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from itertools import islice, pairwise
+from itertools import cycle, islice, pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -55,6 +59,17 @@ def all_names() -> list[str]:
     ]
 
 
+def without_clips(name: str, manifests: Sequence[Path]) -> list[str]:
+    """Settings that leave registration out where the sessions have no clips for it."""
+    from talkover.manifests.io import read_sessions
+    from talkover.model.presets import changed_preset
+
+    if any(next(iter(read_sessions(path))).registration for path in manifests):
+        return []
+    stages = enumerate(changed_preset(name).training.stages)
+    return [f"training.stages.{n}.data.registration={{}}" for n, s in stages if s.data.registration]
+
+
 def probe(name: str, manifests: Sequence[Path], seed: int) -> dict[str, Any]:
     """CPU seconds of an update of each stage, and the steps that the preset asks for."""
     from talkover.model.presets import changed_preset
@@ -63,7 +78,8 @@ def probe(name: str, manifests: Sequence[Path], seed: int) -> dict[str, Any]:
     wanted = changed_preset(name, seed=seed)
     stages = wanted.training.stages
     short = [f"training.stages.{number}.steps={PROBED + 1}" for number in range(len(stages))]
-    chosen = changed_preset(name, assignments=[*short, "training.average=1"], seed=seed)
+    assignments = [*short, "training.average=1", *without_clips(name, manifests)]
+    chosen = changed_preset(name, assignments=assignments, seed=seed)
     stamps: list[float] = []
     with TemporaryDirectory() as folder:
         train(manifests, chosen, folder, report=lambda *_: stamps.append(time.process_time()))
@@ -114,6 +130,47 @@ def speed(checkpoint: Path, manifests: Sequence[Path]) -> dict[str, float]:
     }
 
 
+def latency(checkpoint: Path, manifests: Sequence[Path], minutes: float) -> dict[str, float]:
+    """One long recording: seconds to the first piece's segments and to all, and peak memory."""
+    import numpy as np
+    import torch
+
+    from talkover.manifests.audio import read_audio
+    from talkover.manifests.io import read_sessions
+    from talkover.model.inference.recognize import Recording, load_recognizer
+
+    torch.set_num_threads(1)
+    recognizer = load_recognizer(checkpoint)
+    rate = recognizer.sampling_rate
+    parts, missing = [], round(minutes * 60 * rate)
+    paths = [
+        manifest.parent / session.audio.path
+        for manifest in manifests
+        for session in read_sessions(manifest)
+    ]
+    for path in cycle(paths):
+        parts.append(read_audio(path, sampling_rate=rate, channel=0)[:missing])
+        missing -= len(parts[-1])
+        if missing == 0:
+            break
+    samples = np.concatenate(parts)
+    short = samples[: round(recognizer.window * rate)]
+    recognizer.recognize([Recording(id="warm", samples=short)])  # what is made once is made now
+    begun = time.perf_counter()
+    recognizer.recognize([Recording(id="first", samples=short)])
+    first = time.perf_counter() - begun
+    begun = time.perf_counter()
+    found = recognizer.recognize([Recording(id="long", samples=samples)])[0]
+    return {
+        "minutes": minutes,
+        "first_s": round(first, 2),
+        "all_s": round(time.perf_counter() - begun, 1),
+        "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "window_s": recognizer.window,
+        "is_failed": found.is_failed,
+    }
+
+
 def scaled(probed: Mapping[str, Any], budget: float) -> list[int]:
     """Steps of each stage so that all together take the budget.
 
@@ -150,19 +207,28 @@ def run_one(name: str, options: argparse.Namespace, tests: Sequence[Path]) -> di
     numbers = scaled(probed, options.seconds)
     settings = [f"training.stages.{place}.steps={n}" for place, n in enumerate(numbers)]
     settings.append(f"training.save_every={max(1, numbers[-1] // AVERAGED)}")
-    words = ["train", *train_manifests(options.data), "--preset", name, "--out", out / "model"]
+    manifests = train_manifests(options.data)
+    missing = without_clips(name, manifests)
+    settings += missing
+    words = ["train", *manifests, "--preset", name, "--out", out / "model"]
     words += [word for setting in settings for word in ("--set", setting)]
     trained = json.loads(steps.call("train", talkover(*words, *seed, "--json")))
     words = ["evaluate", out / "model", *tests, "--out", out / "evaluation", "--json"]
     steps.call("evaluate", talkover(*words))
     timed = json.loads(steps.call("speed", [*again, "--speed", str(out / "model")]))
+    long = []
+    for minutes in options.minutes:
+        words = [*again, "--long", f"{minutes:g}", "--checkpoint", str(out / "model")]
+        long.append(json.loads(steps.call(f"long-{minutes:g}", words)))
     found = json.loads((out / "evaluation" / "result.json").read_text(encoding="utf8"))
     result = {
         "preset": name,
         "figures": by_talkers(found["table"])["model"],
         "stages": dict(zip(probed["stages"], numbers, strict=True)),
+        "is_registered": not missing,
         "losses": trained["losses"],
         "decoding": timed,
+        "long": long,
         "times": {step: steps.times(step) for step in ("train", "evaluate", "speed")},
         "weights_sha256": found["checkpoint"]["weights_sha256"],
     }
@@ -213,10 +279,36 @@ def report(results: Sequence[Mapping[str, Any]], options: argparse.Namespace) ->
         "",
         *markdown(talkers),
     ]
+    if options.minutes:
+        lines += ["", *long_lines(done)]
     for result in results:
+        if not result.get("is_registered", True):
+            lines += [
+                "",
+                f"{result['preset']}: without registration, for which there are no clips.",
+            ]
         if "figures" not in result:
             lines += ["", f"{result['preset']}: {result['failed']}"]
     return "\n".join(lines) + "\n"
+
+
+def long_lines(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The table of long recordings."""
+    rows = [["preset", "minutes", "pieces of", "first segments", "all", "× real time", "peak MiB"]]
+    for result in results:
+        for one in result["long"]:
+            rows.append(
+                [
+                    result["preset"],
+                    f"{one['minutes']:g}",
+                    f"{one['window_s']:g} s",
+                    f"{one['first_s']:.2f} s",
+                    "failed" if one["is_failed"] else f"{one['all_s']:.1f} s",
+                    f"{60 * one['minutes'] / one['all_s']:.0f}",
+                    f"{one['peak_mib']:.0f}",
+                ]
+            )
+    return ["Long recordings, one thread, wall clock:", "", *markdown(rows)]
 
 
 def shown(name: str, figure: Mapping[str, Any] | None) -> str:
@@ -247,15 +339,27 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=100, help="of each number of talkers")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2, help="of torch in training")
+    parser.add_argument(
+        "--minutes",
+        type=lambda text: [float(part) for part in text.split(",")],
+        default=[],
+        help="lengths of long recordings, with commas",
+    )
     parser.add_argument("--report", type=Path, default=HERE.with_suffix(".md"))
     parser.add_argument("--probe", help=argparse.SUPPRESS)
     parser.add_argument("--speed", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--long", type=float, help=argparse.SUPPRESS)
+    parser.add_argument("--checkpoint", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.probe:
         print(json.dumps(probe(options.probe, train_manifests(options.data), options.seed)))
         return
     if options.speed:
         print(json.dumps(speed(options.speed, test_manifests(options.data))))
+        return
+    if options.long:
+        tests = test_manifests(options.data)
+        print(json.dumps(latency(options.checkpoint, tests, options.long)))
         return
     names = options.presets.split(",") if options.presets else all_names()
     tests = subset(options.data, options.out / "test", options.sessions)
@@ -264,7 +368,7 @@ def main() -> None:
         try:
             results.append(run_one(name, options, tests))
         except SystemExit as stopped:  # the next preset may work
-            results.append({"preset": name, "failed": str(stopped)})
+            results.append({"preset": name, "failed": str(stopped), "long": []})
         options.report.write_text(report(results, options), encoding="utf8")
         print(f"{name}: {results[-1].get('failed', 'done')} -> {options.report}", flush=True)
 

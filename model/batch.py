@@ -62,6 +62,8 @@ class Batch:
     """``[B, W]`` number of its speaker, in order of arrival; -1 behind the last word."""
     span_voices: Tensor
     """``[B, W]`` class of its speaker, or -100."""
+    span_kinds: Tensor
+    """``[B, W]`` class of CTC of a word that is one unit, 0 of any other."""
     registration: Tensor | None = None
     """``[B, R, D]`` vectors of registered speakers, in the order of their placeholders."""
     vectors: Tensor | None = None

@@ -128,6 +128,7 @@ class SatsModel(PreTrainedModel):  # type: ignore[misc, no-untyped-call, unused-
                 frame_rate=rate,
                 sampling_rate=parts.features.sampling_rate,
                 num_voices=len(tables.voices),
+                num_kinds=1 + len(tables.units),
             )
         self.registration = (
             nn.Linear(parts.registration_width or 2 * self._voice_inputs(), width)

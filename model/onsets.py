@@ -2,7 +2,7 @@
 
 The head of CTC is taught by the frame: a unit sounds in the frames at its onset, the blank in all
 others (`onset_loss`). What CTC alone finds after hundreds of updates is there from the first, its
-peaks stand where words begin, and greedy reading gives words in the order of their starts, which is
+peaks stand where words begin, and reading them gives words in the order of their starts, which is
 that of the text.
 
 Shapes: ``B`` batch, ``T`` frames, ``U`` units, ``W`` words.
@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -24,6 +24,9 @@ from talkover.model.losses import BLANK, Loss
 
 PEAK = 0.12
 """Seconds for which a unit sounds at its onset: three frames of 40 ms."""
+
+LEAST_SUM = 1 / 3
+"""Of what a unit's probabilities can sum up to over its frames, from which it is found."""
 
 TYPICAL = 0.6
 """Seconds of a word, where the head of durations begins."""
@@ -102,7 +105,11 @@ class Found:
 def find_units(
     logits: Tensor, logarithms: Tensor, lengths: Tensor, rate: float
 ) -> list[list[Found]]:
-    """Units of each recording by greedy reading: runs of frames with the same likeliest unit.
+    """Units of each recording: peaks of the probability that a unit begins.
+
+    A unit's sum over the frames for which it sounds must be a third of the most that it can be.
+    Where two peaks share a frame the lower is left out: one word taken for either of two, more
+    often than two words at once.
 
     Args:
         logits: ``[B, T, 1 + U]``.
@@ -110,19 +117,33 @@ def find_units(
         lengths: ``[B]`` frames of each recording.
         rate: Frames a second.
     """
-    best = logits.argmax(-1).cpu().numpy()
+    likely = logits.float().softmax(-1).cpu().numpy()
     seconds = seconds_of(logarithms).cpu().numpy()
+    width = max(1, round(PEAK * rate))
     found: list[list[Found]] = []
     for row, length in enumerate(lengths.tolist()):
-        classes = best[row, :length]
-        edges = np.flatnonzero(np.diff(np.concatenate([[BLANK], classes]))).tolist()
         units = []
-        for first, last in pairwise([*edges, length]):
-            if classes[first] == BLANK:
-                continue
+        for first, kind in _peaks(likely[row, :length], width):
+            weights = likely[row, first : min(first + width, length), kind]
+            lasts = float(weights @ seconds[row, first : first + len(weights)] / weights.sum())
             start = first / rate
-            end = min(length / rate, start + float(seconds[row, first:last].mean()))
-            unit = Unit(start=start, end=max(end, start + 1 / rate), kind=int(classes[first]))
-            units.append(Found(unit=unit, frame=first))
+            end = max(start + 1 / rate, min(length / rate, start + lasts))
+            units.append(Found(unit=Unit(start=start, end=end, kind=kind), frame=first))
         found.append(units)
     return found
+
+
+def _peaks(likely: NDArray[np.float32], width: int) -> list[tuple[int, int]]:
+    """First frame and class of each unit, in order of the frames; ``[T, 1 + U]`` probabilities."""
+    sounding = likely.copy()
+    sounding[:, BLANK] = 0.0
+    sums = sounding.copy()
+    for step in range(1, width):
+        sums[:-step] += sounding[step:]
+    frames, kinds = np.nonzero(sums >= LEAST_SUM * width)
+    order = np.lexsort((kinds, frames, -sums[frames, kinds]))
+    kept: list[tuple[int, int]] = []
+    for frame, kind in zip(frames[order].tolist(), kinds[order].tolist(), strict=True):
+        if all(abs(frame - other) >= width + (kind == same) for other, same in kept):
+            kept.append((frame, kind))
+    return sorted(kept)

@@ -1,6 +1,6 @@
 """Training and test sessions of benchmarks/arabic, from single words of Arabic speakers.
 
-    python benchmarks/arabic/prepare.py SPEECH OUT [--hours 12] [--others 4] [--dev] [--jobs 2]
+    python benchmarks/arabic/prepare.py SPEECH OUT [--hours 36] [--others 5] [--dev] [--jobs 2]
 
 SPEECH is a folder with `manifest.csv` (columns utterance_id, corpus, speaker, text, file,
 start_sample, num_samples, …) and the audio that it names. OUT gets
@@ -160,7 +160,9 @@ def select(folders: list[Path], out: Path, count: int, keep: dict[str, Any]) -> 
 
 
 def is_within(session: Session, keep: dict[str, Any]) -> bool:
-    """Whether every run of words and the overlap are within the limits."""
+    """Whether all is transcribed, and every run of words and the overlap are within the limits."""
+    if not all(row.text for row in session.supervisions):  # a word that was cut at a pause in it
+        return False
     least, most = keep["words"]
     if not all(least <= words <= most for words in runs_of(session)):
         return False
@@ -249,8 +251,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("speech", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--hours", type=float, default=12.0, help="of training sessions")
-    parser.add_argument("--others", type=float, default=4.0, help="hours of voices without text")
+    parser.add_argument("--hours", type=float, default=36.0, help="of training sessions")
+    parser.add_argument("--others", type=float, default=5.0, help="hours of voices without text")
     parser.add_argument("--dev", action="store_true", help="keep three more speakers out")
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
@@ -283,7 +285,8 @@ def main() -> None:
         corpus = write_corpus(out / f"{name}.csv", speech, rows)
         mean = sum(recipe["simulation"]["session"]["length"]) / 2
         each = round(hours * 3600 / mean / len(recipe["talkers"]) / STEPS) * STEPS
-        for run, what in runs(recipe, each, recipe["seed"] + seed):
+        wanted = {**recipe, "overlap": voices["overlap"]}
+        for run, what in runs(wanted, each, recipe["seed"] + seed):
             if each:
                 simulate(corpus, out / name / run, what, jobs=jobs)
                 print(name, run, what["sessions"], "sessions")

@@ -1,6 +1,6 @@
 """The whole Arabic benchmark in one command: data, training, evaluation, result.
 
-    python benchmarks/arabic/run.py SPEECH OUT [--hours 12] [--others 4] [--seed 0] [--jobs 2]
+    python benchmarks/arabic/run.py SPEECH OUT [--hours 36] [--others 5] [--seed 0] [--jobs 2]
 
 Calls what a user would call, each in a process of its own whose CPU and wall seconds are counted:
 `prepare.py` (sessions of training, and the 300 fixed ones of the test), ``talkover train --preset
@@ -204,8 +204,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("speech", type=Path, help="folder with manifest.csv")
     parser.add_argument("out", type=Path)
-    parser.add_argument("--hours", type=float, default=12.0, help="of training sessions")
-    parser.add_argument("--others", type=float, default=4.0, help="hours of voices without text")
+    parser.add_argument("--hours", type=float, default=36.0, help="of training sessions")
+    parser.add_argument("--others", type=float, default=5.0, help="hours of voices without text")
     parser.add_argument("--seed", type=int, default=0, help="of the training")
     parser.add_argument("--jobs", type=int, default=2, help="workers; processes of the training")
     parser.add_argument("--preset", default="tiny")

@@ -213,11 +213,12 @@ class Collator:
         return {"onsets": onsets, "onset_seconds": seconds}
 
     def _spans(self, examples: Sequence[Example]) -> dict[str, Tensor]:
-        """The fields ``spans``, ``span_speakers`` and ``span_voices``."""
+        """The fields ``spans``, ``span_speakers``, ``span_voices`` and ``span_kinds``."""
         most = max(1, *(len(example.words) for example in examples))
         spans = torch.zeros(len(examples), most, 2)
         speakers = torch.full((len(examples), most), NOBODY)
         voices = torch.full((len(examples), most), IGNORED)
+        kinds = torch.zeros((len(examples), most), dtype=torch.long)
         for row, example in enumerate(examples):
             numbers: dict[str, int] = {}
             for place, word in enumerate(example.words):
@@ -225,7 +226,18 @@ class Collator:
                 speakers[row, place] = numbers.setdefault(word.speaker, len(numbers))
                 name = voice_name(word.speaker, example.speed)
                 voices[row, place] = self._voices.get(name, IGNORED)
-        return {"spans": spans, "span_speakers": speakers, "span_voices": voices}
+                kinds[row, place] = self._kind(word.text)
+        return {
+            "spans": spans,
+            "span_speakers": speakers,
+            "span_voices": voices,
+            "span_kinds": kinds,
+        }
+
+    def _kind(self, text: str | None) -> int:
+        """Class of CTC of a word that is one unit, 0 of any other and where it is not known."""
+        ids = self.codec.encode_text(text) if text is not None else []
+        return self._classes.get(ids[0], 0) if len(ids) == 1 else 0
 
     @property
     def _outputs(self) -> int:

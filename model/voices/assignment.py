@@ -2,8 +2,9 @@
 
 Words are taken in order of their starts. Each goes to a speaker that was heard before or to a new
 one; a beam keeps the best partitions. A partition's score is the likelihood of the voices under a
-`Plda` (each word predicted from those of the same speaker before it) and of the pauses: how long
-after a speaker's last word the next one begins, if it is the same speaker's, and if not.
+`Plda` (each word predicted from those of the same speaker before it), of the pauses (how long
+after a speaker's last word the next one begins, if it is the same speaker's, and if not) and of the
+arrivals: how often somebody new speaks after so many words of so many speakers.
 
 Shapes: ``W`` words, ``N`` partitions in the beam, ``S`` speakers, ``K`` directions.
 """
@@ -29,6 +30,9 @@ NUM_PAUSES = len(PAUSES) + 1
 BLUR = 0.06
 """Seconds, standard deviation: how well the ends of words are known when they are found."""
 
+ARRIVALS = (24, 8)
+"""Words and speakers so far from which more of them make no difference."""
+
 FULL = 0.4
 """Seconds alone from which a word counts fully; the sounds of half of it were heard twice."""
 
@@ -42,8 +46,8 @@ class AssignmentConfig:
 
     evidence: float = 0.8
     """How much a word's statistics count: words of one speaker in one room are not independent."""
-    new_speaker: float = 1.0
-    """Log-odds of a new speaker before anything is heard."""
+    new_speaker: float = 0.0
+    """Added to the log-odds of a new speaker: what training speech had too few of."""
     beam: int = 24
     """Partitions that are kept."""
 
@@ -53,6 +57,16 @@ class AssignmentConfig:
             raise ValueError(
                 f"evidence must be above 0 and beam 1 or more, got {self.evidence} and {self.beam}"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Odds:
+    """What training speech tells of turns."""
+
+    pauses: Array
+    """``[NUM_PAUSES]``; see `pause_odds`."""
+    arrivals: Array
+    """``ARRIVALS``; see `arrival_odds`."""
 
 
 def pause_class(pause: Array) -> Labels:
@@ -97,12 +111,42 @@ def count_pauses(spans: list[tuple[float, float]], speakers: list[int]) -> tuple
     return own, other
 
 
+def count_arrivals(speakers: list[int]) -> Array:
+    """How often a word was a new speaker's and how often not, ``[2, *ARRIVALS]``.
+
+    Args:
+        speakers: Who said each word.
+    """
+    counts = np.zeros((2, *ARRIVALS))
+    known: set[int] = set()
+    for word, speaker in enumerate(speakers):
+        counts[int(speaker in known)][_arrival(word, len(known))] += 1
+        known.add(speaker)
+    return counts
+
+
+def arrival_odds(counts: Array) -> Array:
+    """Log-odds of a new speaker against each one of those who are known, ``ARRIVALS``.
+
+    Args:
+        counts: Sums of `count_arrivals`.
+    """
+    new, old = counts[0] + 0.5, counts[1] + 1.0
+    odds: Array = np.log(new) - np.log(old) + np.log(np.maximum(1, np.arange(ARRIVALS[1])))
+    return odds
+
+
+def _arrival(words: int, speakers: int) -> tuple[int, int]:
+    """Place in the tables of arrivals after so many words of so many speakers."""
+    return min(words, ARRIVALS[0] - 1), min(speakers, ARRIVALS[1] - 1)
+
+
 def assign(
     voices: Array,
     clean: Array,
     spans: list[tuple[float, float]],
     plda: Plda,
-    odds: Array,
+    odds: Odds,
     config: AssignmentConfig,
     *,
     most: int,
@@ -114,7 +158,7 @@ def assign(
         clean: ``[W]`` seconds alone; -1 where there are no statistics.
         spans: Start and end of each word in seconds, in order of their starts.
         plda: Model of voices.
-        odds: See `pause_odds`.
+        odds: Of pauses and arrivals.
         config: Options.
         most: Speakers at most.
     """
@@ -179,14 +223,16 @@ def _scores(
     weight: float,
     start: float,
     plda: Plda,
-    odds: Array,
+    odds: Odds,
     config: AssignmentConfig,
 ) -> Array:
     """Log-score of giving a word to each speaker of each partition, ``[N, S]``."""
     speakers = np.arange(beam.weight.shape[1])
     known = speakers[None] < beam.used[:, None]
     is_next = speakers[None] == beam.used[:, None]
-    scores = np.where(known, odds[pause_class(start - beam.end)], config.new_speaker)
+    words = min(beam.labels.shape[1], ARRIVALS[0] - 1)
+    arrival = odds.arrivals[words, np.minimum(beam.used, ARRIVALS[1] - 1)] + config.new_speaker
+    scores = np.where(known, odds.pauses[pause_class(start - beam.end)], arrival[:, None])
     if weight > 0:
         # Posterior of the speaker's mean from the words so far, then the word under it.
         gain = plda.between / (1 + plda.between * beam.weight[..., None])  # [N, S, K]

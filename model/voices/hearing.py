@@ -37,6 +37,7 @@ def observe(voices: VoiceModel, features: Tensor, batch: Batch) -> Loss:
             ],
             [row[t].tolist() for row, t in zip(batch.span_speakers, there, strict=True)],
             [row[t].tolist() for row, t in zip(batch.span_voices, there, strict=True)],
+            [row[t].tolist() for row, t in zip(batch.span_kinds, there, strict=True)],
         )
     return Loss(features.new_zeros(()), there.sum())
 
@@ -55,7 +56,9 @@ def said_words(
     """
     said = []
     for frames, words in zip(features.float().cpu().numpy(), found, strict=True):
-        who = voices.speakers_of(frames, [(w.unit.start, w.unit.end) for w in words], most)
+        units = [word.unit for word in words]
+        spans = [(unit.start, unit.end) for unit in units]
+        who = voices.speakers_of(frames, spans, [unit.kind for unit in units], most)
         said.append([SaidWord(unit=w.unit, speaker=s) for w, s in zip(words, who, strict=True)])
     return said
 

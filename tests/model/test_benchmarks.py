@@ -106,10 +106,23 @@ def test_the_page_has_every_preset_also_one_that_failed() -> None:
         "stages": {"listen": 10, "write": 20},
         "times": {"train": {"cpu_s": 60.0, "peak_mib": 700.0}, "speed": {"peak_mib": 500.0}},
         "decoding": {"parameters": 2_000_000, "x_real_time": 180.0},
+        "is_registered": False,
+        "long": [
+            {
+                "minutes": 10.0,
+                "window_s": 12.0,
+                "first_s": 0.25,
+                "all_s": 6.0,
+                "peak_mib": 600,
+                "is_failed": False,
+            }
+        ],
     }
-    options = SimpleNamespace(threads=1, seconds=60.0, seed=0, sessions=5)
+    options = SimpleNamespace(threads=1, seconds=60.0, seed=0, sessions=5, minutes=[10.0])
     page = presets.report([done, {"preset": "other", "failed": "train failed"}], options)
     assert "| tiny | 2.00 M | 30 | 60 | 10.0 % (5.0–20.0) |" in page
     assert "other: train failed" in page
+    assert "| tiny | 10 | 12 s | 0.25 s | 6.0 s | 100 | 600 |" in page
+    assert "tiny: without registration" in page
     rows = [line for line in page.splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in rows[:3]}) == 1

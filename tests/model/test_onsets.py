@@ -82,13 +82,35 @@ def test_units_are_found_where_targets_put_them(data: st.DataObject) -> None:
         assert math.isclose(got.unit.end, min(right.end, frames / RATE), abs_tol=1e-4)
 
 
+def test_one_word_that_may_be_either_of_two_is_one_word() -> None:
+    logits = torch.zeros(1, 12, 3)
+    logits[..., 0] = 9.0
+    logits[0, 3, 1] = 10.0  # a frame of one, then two of the other
+    logits[0, 4:6, 2] = 10.0
+    logits[0, 3:6, 2] += 0.5
+    found = find_units(logits, torch.zeros(1, 12), torch.tensor([12]), RATE)[0]
+    assert [f.unit.kind for f in found] == [2]
+
+
+def test_a_word_of_which_little_is_sure_is_not_found() -> None:
+    for frame_share, count in ((0.2, 0), (0.5, 1)):
+        odds = math.log(frame_share / (1 - frame_share))
+        logits = torch.full((1, 12, 2), -odds)
+        logits[0, :, 1] = -20.0
+        logits[0, 4 : 4 + WIDTH, 1] = 0.0
+        found = find_units(logits, torch.zeros(1, 12), torch.tensor([12]), RATE)[0]
+        assert len(found) == count
+
+
 def test_padding_holds_no_units() -> None:
     logits = torch.zeros(2, 10, 3)
-    logits[..., 1] = 5.0
+    logits[..., 0] = 5.0
+    logits[:, 0:WIDTH, 1] = 9.0
+    logits[:, 6:9, 2] = 9.0
     found = find_units(logits, torch.zeros(2, 10), torch.tensor([10, 4]), RATE)
-    assert [len(row) for row in found] == [1, 1]
+    assert [len(row) for row in found] == [2, 1]
     assert found[1][0].unit.end <= 4 / RATE
-    logits[..., 0] = 9.0
+    logits[..., 0] = 19.0
     assert find_units(logits, torch.zeros(2, 10), torch.tensor([10, 4]), RATE) == [[], []]
 
 

@@ -82,6 +82,8 @@ def test_onsets_stand_where_words_begin(
             assert int(batch.onsets[row, frame]) == kind
         spans = words_of(item.session)
         assert int((batch.span_speakers[row] != NOBODY).sum()) == len(spans)
+        kinds = [classes[codec.encode_text(word.text or "")[0]] for word in spans]
+        assert batch.span_kinds[row, : len(spans)].tolist() == kinds
         assert batch.spans[row, 0].tolist() == pytest.approx([spans[0].start, spans[0].end])
 
 
@@ -108,7 +110,7 @@ def test_a_session_without_text_counts_for_voices_alone(
         for v in e.voices
         if v.speaker in model.parts.tables.voices
     }
-    assert {int(v) for v in model.voices.counts.nonzero()} == heard
+    assert {int(v) for v in model.voices.counts.sum(1).nonzero()} == heard
 
 
 def test_voices_are_observed_in_training_alone(

@@ -11,13 +11,17 @@ from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
 from talkover.model.voices.assignment import (
+    ARRIVALS,
     BLUR,
     FULL,
     NUM_PAUSES,
     PAUSES,
     AssignmentConfig,
+    Odds,
+    arrival_odds,
     assign,
     blurred,
+    count_arrivals,
     count_pauses,
     pause_class,
     pause_odds,
@@ -26,9 +30,12 @@ from talkover.model.voices.plda import Plda
 
 K = 3
 PLDA = Plda(
-    mean=np.zeros(K), scale=np.ones(K), directions=np.eye(K), between=np.array([4.0, 2.0, 1.0])
+    means=np.zeros((1, K)),
+    scale=np.ones(K),
+    directions=np.eye(K),
+    between=np.array([4.0, 2.0, 1.0]),
 )
-EVEN = np.zeros(NUM_PAUSES)
+EVEN = Odds(pauses=np.zeros(NUM_PAUSES), arrivals=np.zeros(ARRIVALS))
 
 
 def spans_of(count: int, step: float = 1.0, length: float = 0.5) -> list[tuple[float, float]]:
@@ -77,20 +84,40 @@ def test_labels_are_in_order_of_arrival_and_not_too_many(seed: int, count: int, 
     clean = rng.choice([-1.0, 0.05, 0.3, 0.8], count)
     starts = np.sort(rng.uniform(0, 5, count))
     spans = [(float(s), float(s + rng.uniform(0.1, 1.0))) for s in starts]
-    odds = rng.standard_normal(NUM_PAUSES)
+    odds = Odds(pauses=rng.standard_normal(NUM_PAUSES), arrivals=rng.standard_normal(ARRIVALS))
     labels = assign(voices, clean, spans, PLDA, odds, AssignmentConfig(beam=8), most=most)
     seen = list(dict.fromkeys(labels))
     assert len(labels) == count and seen == list(range(len(seen))) and len(seen) <= most
 
 
 def test_pauses_decide_where_voices_say_nothing() -> None:
-    odds = np.full(NUM_PAUSES, -2.0)
-    odds[0] = -20.0  # nobody begins a word within his last
-    odds[pause_class(np.array(0.1))] = 4.0
+    pauses = np.full(NUM_PAUSES, -2.0)
+    pauses[0] = -20.0  # nobody begins a word within his last
+    pauses[pause_class(np.array(0.1))] = 4.0
+    odds = Odds(pauses=pauses, arrivals=np.zeros(ARRIVALS))
     spans = [(0.0, 0.5), (0.6, 1.0), (0.8, 1.4), (1.5, 1.9)]
     silent = np.zeros((4, K))
     labels = assign(silent, np.full(4, -1.0), spans, PLDA, odds, AssignmentConfig(), most=4)
     assert labels == [0, 0, 1, 1]
+
+
+def test_somebody_new_is_expected_when_training_had_it_so() -> None:
+    """Third words that were always a new speaker's, and later ones that never were."""
+    counts = sum(count_arrivals([0, 0, 1, 0, 1, 0]) for _ in range(50))
+    odds = Odds(pauses=EVEN.pauses, arrivals=arrival_odds(counts))
+    silent = np.zeros((6, K))
+    labels = assign(silent, np.full(6, -1.0), spans_of(6), PLDA, odds, AssignmentConfig(), most=4)
+    assert labels[:3] == [0, 0, 1] and max(labels) == 1
+
+
+@settings(max_examples=50, deadline=None)
+@given(speakers=st.lists(st.integers(0, 12), max_size=60))
+def test_every_word_is_an_arrival_or_not(speakers: list[int]) -> None:
+    counts = count_arrivals(speakers)
+    assert counts.sum() == len(speakers)
+    assert counts[0].sum() == len(set(speakers))
+    assert counts[1, 0].sum() == 0 and counts[:, :, 0].sum() == min(1, len(speakers))
+    assert np.isfinite(arrival_odds(counts)).all()
 
 
 @settings(max_examples=50, deadline=None)

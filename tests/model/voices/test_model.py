@@ -11,6 +11,8 @@ from talkover.model.voices.model import VoiceConfig, VoiceModel
 
 BANDS, RATE = 20, 100.0
 SPEAKERS = 12
+UNKNOWN = [0] * 6
+"""Kinds of six words that are not known."""
 
 
 def made() -> VoiceModel:
@@ -20,6 +22,7 @@ def made() -> VoiceModel:
         frame_rate=RATE,
         sampling_rate=16000,
         num_voices=SPEAKERS,
+        num_kinds=3,
     )
 
 
@@ -50,7 +53,11 @@ def trained() -> VoiceModel:
         who = [int(two[n]) for n in (0, 0, 1, 0, 1, 1)]
         features, spans = recording(who, batch)
         model.observe(
-            [torch.from_numpy(features)], [spans], [[int(w == two[1]) for w in who]], [who]
+            [torch.from_numpy(features)],
+            [spans],
+            [[int(w == two[1]) for w in who]],
+            [who],
+            [UNKNOWN],
         )
     return model
 
@@ -61,7 +68,7 @@ def test_words_of_unseen_voices_go_to_the_right_speakers() -> None:
     for seed in range(20):
         order = [[0, 0, 1, 1, 0, 2], [0, 1, 1, 0, 0, 1], [0, 0, 0, 0]][seed % 3]
         features, spans = recording([SPEAKERS + n for n in order], 100 + seed)
-        found = model.speakers_of(features, spans, 4)
+        found = model.speakers_of(features, spans, [0] * len(spans), 4)
         right += sum(a == b for a, b in zip(found, order, strict=True))
         total += len(order)
     assert right / total > 0.9
@@ -70,13 +77,16 @@ def test_words_of_unseen_voices_go_to_the_right_speakers() -> None:
 def test_nothing_is_known_before_training() -> None:
     features, spans = recording([0, 1, 2], 0)
     assert made().plda is None
-    assert made().speakers_of(features, spans, 4) == [0, 0, 0]
+    assert made().speakers_of(features, spans, [1, 1, 2], 4) == [0, 0, 0]
 
 
 def test_batches_may_be_given_one_by_one_or_together() -> None:
     one, both = made(), made()
     items = [recording([n, n, n + 1], n) for n in range(6)]
-    rows = [(torch.from_numpy(f), s, [0, 0, 1], [n, n, n + 1]) for n, (f, s) in enumerate(items)]
+    rows = [
+        (torch.from_numpy(f), s, [0, 0, 1], [n, n, n + 1], [1, 2, 0])
+        for n, (f, s) in enumerate(items)
+    ]
     for row in rows:
         one.observe(*([part] for part in row))
     both.observe(*(list(part) for part in zip(*rows, strict=True)))
@@ -88,8 +98,11 @@ def test_batches_may_be_given_one_by_one_or_together() -> None:
 def test_unknown_voices_count_for_pauses_alone() -> None:
     model = made()
     features, spans = recording([0, 0, 1], 0)
-    model.observe([torch.from_numpy(features)], [spans], [[0, 0, 1]], [[-100, -100, -100]])
+    model.observe(
+        [torch.from_numpy(features)], [spans], [[0, 0, 1]], [[-100, -100, -100]], [[1, 2, 1]]
+    )
     assert float(model.counts.sum()) == 0 and float(model.own_pauses.sum()) == 1
+    assert model.arrivals.sum((1, 2)).tolist() == [2, 1]
 
 
 def test_words_begin_at_their_vectors() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,19 +22,30 @@ def drawn(seed: int, speakers: int = 20, words: int = 30, apart: float = 2.0):
     return (means[who] + rng.standard_normal((len(who), SIZE))) @ mixing + 5.0, who
 
 
-def sums_of(statistics: np.ndarray, who: np.ndarray, speakers: int) -> Sums:
+def sums_of(
+    statistics: np.ndarray, who: np.ndarray, speakers: int, said: np.ndarray | None = None
+) -> Sums:
+    said = np.zeros_like(who) if said is None else said
+    counts = np.zeros((speakers, said.max() + 1))
+    np.add.at(counts, (who, said), 1)
     return Sums(
-        counts=np.bincount(who, minlength=speakers).astype(float),
+        counts=counts,
         firsts=np.stack([statistics[who == s].sum(0) for s in range(speakers)]),
+        kinds=np.stack([statistics[said == c].sum(0) for c in range(said.max() + 1)]),
         seconds=statistics.T @ statistics,
     )
+
+
+def same(statistics: np.ndarray) -> np.ndarray:
+    """The kinds of stretches that all say the same."""
+    return np.zeros(len(statistics), dtype=np.int64)
 
 
 def test_words_of_a_speaker_spread_by_one_along_every_direction() -> None:
     statistics, who = drawn(0)
     plda = solve(sums_of(statistics, who, 20), directions=4, ridge=1e-6)
     assert plda is not None
-    projected = plda.project(statistics)
+    projected = plda.project(statistics, same(statistics))
     within = np.stack([projected[who == s].var(0) for s in range(20)]).mean(0)
     np.testing.assert_allclose(within, 1.0, atol=0.08)
 
@@ -44,7 +56,7 @@ def test_the_directions_that_tell_speakers_apart_are_found() -> None:
     assert plda is not None
     strong = np.sort(plda.between)[::-1]
     assert strong[1] > 1.5 and strong[2] < 0.3  # 2² = 4 in the mean, and nothing in the others
-    projected = plda.project(statistics)
+    projected = plda.project(statistics, same(statistics))
     means = np.stack([projected[who == s].mean(0) for s in range(20)])
     np.testing.assert_allclose(
         plda.between, np.maximum(means.var(0, ddof=1) - 1 / 30, 1e-3), rtol=0.2, atol=0.02
@@ -61,8 +73,8 @@ def test_units_and_zero_of_the_statistics_do_not_matter(
     other = solve(sums_of(scale * statistics + shift, who, 8), directions=3, ridge=0.1)
     assert plain is not None and other is not None
     np.testing.assert_allclose(
-        np.abs(other.project(scale * statistics + shift)),
-        np.abs(plain.project(statistics)),
+        np.abs(other.project(scale * statistics + shift, same(statistics))),
+        np.abs(plain.project(statistics, same(statistics))),
         atol=1e-5,
     )
 
@@ -72,12 +84,52 @@ def test_sums_in_any_order_and_many_times_over_give_the_same_directions() -> Non
     sums = sums_of(statistics, who, 20)
     once = solve(sums, directions=3, ridge=0.1)
     thrice = solve(
-        Sums(counts=3 * sums.counts, firsts=3 * sums.firsts, seconds=3 * sums.seconds),
+        Sums(
+            counts=3 * sums.counts,
+            firsts=3 * sums.firsts,
+            kinds=3 * sums.kinds,
+            seconds=3 * sums.seconds,
+        ),
         directions=3,
         ridge=0.1,
     )
     assert once is not None and thrice is not None
-    np.testing.assert_allclose(once.project(statistics), thrice.project(statistics), atol=1e-6)
+    kinds = same(statistics)
+    np.testing.assert_allclose(
+        once.project(statistics, kinds), thrice.project(statistics, kinds), atol=1e-6
+    )
+
+
+def test_what_is_said_is_taken_out() -> None:
+    """Words that differ more than voices do: known, they do not matter; unknown, they spoil it."""
+    statistics, who = drawn(5, words=60)
+    rng = np.random.default_rng(6)
+    said = rng.integers(0, 10, len(who))
+    words = 8.0 * rng.standard_normal((10, SIZE))
+    heard = statistics + words[said]
+    told = solve(sums_of(heard, who, 20, said), directions=2, ridge=1e-6)
+    untold = solve(sums_of(heard, who, 20), directions=2, ridge=1e-6)
+    plain = solve(sums_of(statistics, who, 20), directions=2, ridge=1e-6)
+    assert told is not None and untold is not None and plain is not None
+    np.testing.assert_allclose(told.between, plain.between, rtol=0.2)
+    assert (untold.between < 0.7 * plain.between).all()
+    assert np.corrcoef(
+        told.project(heard, said)[:, 1], plain.project(statistics, same(statistics))[:, 1]
+    )[0, 1] == pytest.approx(1.0, abs=0.02)
+
+
+def test_a_kind_that_was_never_heard_has_the_mean_of_all() -> None:
+    statistics, who = drawn(7)
+    sums = sums_of(statistics, who, 20)
+    wider = Sums(
+        counts=np.pad(sums.counts, ((0, 0), (0, 1))),
+        firsts=sums.firsts,
+        kinds=np.pad(sums.kinds, ((0, 1), (0, 0))),
+        seconds=sums.seconds,
+    )
+    plda = solve(wider, directions=3, ridge=0.1)
+    assert plda is not None
+    np.testing.assert_allclose(plda.means[1], plda.means[0])
 
 
 def test_two_speakers_are_too_few() -> None:
