@@ -44,6 +44,21 @@ def choice_of(option: str, value: str, allowed: tuple[str, ...]) -> Any:
     return value
 
 
+def range_of(option: str, text: str | None) -> tuple[int, int] | None:
+    """``3`` or ``2-4`` as (least, most); None stays None.
+
+    Raises:
+        ConfigurationError: If it is neither; names the option.
+    """
+    if text is None:
+        return None
+    least, dash, most = text.partition("-")
+    try:
+        return int(least), int(most if dash else least)
+    except ValueError:
+        raise ConfigurationError(f"{option} takes N or MIN-MAX, got {text!r}") from None
+
+
 def print_values(values: Any, as_json: bool) -> None:
     """A mapping for a person or a machine."""
     if as_json:

@@ -123,8 +123,8 @@ def test_help_is_quick_because_commands_import_late() -> None:
 def test_options_of_annotate_have_the_names_and_defaults_of_the_run() -> None:
     from inspect import signature
 
+    from talkover.annotate.commands import annotate
     from talkover.annotate.run import annotate_files
-    from talkover.cli import annotate
 
     options = {name: p.default for name, p in signature(annotate).parameters.items()}
     run = {name: p.default for name, p in signature(annotate_files).parameters.items()}

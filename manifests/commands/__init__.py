@@ -1,0 +1,1 @@
+"""Commands of the data contract: each parses, calls one library function and prints."""
