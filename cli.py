@@ -58,6 +58,7 @@ app.command()(corpus_commands.doctor)
 app.command()(model_commands.transcribe)
 app.command()(model_commands.evaluate)
 app.command()(model_commands.plan)
+app.command("merge-adapters")(model_commands.merge_adapters)
 app.command()(task_commands.instruct)
 app.command("instruct-eval")(task_commands.instruct_eval)
 app.command("import-checkpoint")(import_commands.import_checkpoint)
@@ -121,8 +122,12 @@ def annotate_eval(
         list[str] | None, typer.Option("--set", metavar="a.b=c", help="One setting of it.")
     ] = None,
     voices: Annotated[
-        bool, typer.Option(help="Also enrol half of the voices, and see who is known again.")
+        bool, typer.Option(help="Also enrol voices, five at a time, and see who is known again.")
     ] = True,
+    kin: Annotated[
+        str | None,
+        typer.Option(help="What parts a person's name from a variant's, as - in ana-x85."),
+    ] = None,
     music: Annotated[
         Path | None, typer.Option(help="CSV of pieces of known tempo: file, bpm.")
     ] = None,
@@ -170,6 +175,7 @@ def annotate_eval(
             out,
             config=load_config(config, set_ or []),
             voices=voices,
+            kin=kin,
             music=music,
             real=sets,
             sample=sample,
@@ -211,7 +217,16 @@ def train(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the checkpoint; a run in it goes on.")],
-    preset: Annotated[str, typer.Option(help="Which model, and how it is trained.")] = "tiny",
+    preset: Annotated[
+        str | None,
+        typer.Option(help="Which model, and how it is trained; default tiny, none with --start."),
+    ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CHECKPOINT", help="Begin from its weights, codec and layout, not at random."
+        ),
+    ] = None,
     simulate: Annotated[
         Path | None, typer.Option(metavar="CONFIG", help="Make sessions on the fly, by this YAML.")
     ] = None,
@@ -232,7 +247,14 @@ def train(
     from talkover.model.presets import changed_preset
     from talkover.model.run import train as train_model
 
-    chosen = changed_preset(preset, config, set_ or [], seed=seed)
+    parts = None
+    if start is None:
+        preset = preset or "tiny"
+    elif preset is None:
+        from talkover.model.start import checkpoint_parts
+
+        parts = checkpoint_parts(start)
+    chosen = changed_preset(preset, config, set_ or [], seed=seed, parts=parts)
     stream = None if simulate is None else _simulated(manifests, simulate, out, seed)
     is_first = os.environ.get("RANK", "0") == "0"  # of the processes of torchrun
     with progress_bar("training", 1.0, quiet=as_json or not is_first) as advance:
@@ -244,11 +266,13 @@ def train(
             done = update
 
         trained = train_model(
-            [] if stream else manifests, chosen, out, stream=stream, report=report
+            [] if stream else manifests, chosen, out, stream=stream, start=start, report=report
         )
     values = {"out": str(out), "steps": trained.steps, "losses": dict(trained.losses)}
     if is_first:
         print_values({**values, "skipped": trained.skips.total}, as_json)
+    for note in trained.notes if is_first else ():
+        print(note, file=sys.stderr)
     for line in trained.skips.lines():
         print(f"skipped {line}", file=sys.stderr)
 

@@ -129,6 +129,10 @@ class Cascade:
         self.model: SatsModel = recognizer.model
         self.codec: SatsCodec = recognizer.transcriber.codec
         self.words = frozenset(words)
+        if recognizer.transcriber.collator.given is not None:
+            raise ConfigurationError(
+                "the cascade cuts segments out of the audio: not with given vectors"
+            )
         units = self.model.parts.tables.units
         self.marks_words = any(
             (self.codec.token_bytes[index] or b"").startswith(b" ") for index in units

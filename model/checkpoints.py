@@ -48,6 +48,20 @@ def load_model(folder: Path | str) -> tuple[SatsModel, SatsCodec]:
     from transformers import AutoTokenizer
 
     folder = Path(folder)
+    check_checkpoint(folder)
+    model = _with_all_weights(folder)
+    codec = SatsCodec(model.parts.codec, AutoTokenizer.from_pretrained(folder))
+    check_fit(model, codec, folder)
+    model.train(False)
+    return model, codec
+
+
+def check_checkpoint(folder: Path) -> None:
+    """Refuse a folder that is no checkpoint of a SATS model; weights are not read.
+
+    Raises:
+        ConfigurationError: If it is none.
+    """
     file = folder / "config.json"
     if not file.is_file() or not (folder / WEIGHTS).is_file():
         raise ConfigurationError(
@@ -57,11 +71,6 @@ def load_model(folder: Path | str) -> tuple[SatsModel, SatsCodec]:
     kind = json.loads(file.read_text(encoding="utf8")).get("model_type")
     if kind != SatsModel.config_class.model_type:
         raise ConfigurationError(f"{folder}: holds a {kind} model, not a SATS model of talkover")
-    model = _with_all_weights(folder)
-    codec = SatsCodec(model.parts.codec, AutoTokenizer.from_pretrained(folder))
-    check_fit(model, codec, folder)
-    model.train(False)
-    return model, codec
 
 
 def _with_all_weights(folder: Path) -> SatsModel:

@@ -174,3 +174,22 @@ def plan(
         precision=choice_of("--precision", precision, tuple(BYTES)),
     )
     print(plan_json(planned) if as_json else "\n".join(plan_lines(planned)))
+
+
+def merge_adapters(
+    checkpoint: Annotated[Path, typer.Argument(help="Folder that `talkover train` wrote.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    adapters: Annotated[
+        Path | None,
+        typer.Option(help="Folder of peft with more adapters, of the language model."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Add LoRA's adapters to the weights under them: the same answers without adapters.
+
+    Example: talkover merge-adapters tuned --out merged
+    """
+    from talkover.model.merging import merge_adapters as merge
+
+    merged = merge(checkpoint, out, adapters=adapters)
+    print_values({"out": str(merged.folder), "adapters": merged.adapters}, as_json)

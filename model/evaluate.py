@@ -30,6 +30,7 @@ from talkover.model.cascade import (
     oracle_diarization,
     read_diarization,
 )
+from talkover.model.data.examples import Unusable, Window
 from talkover.model.evaluate_registration import SCORED, People, register_people
 from talkover.model.evaluate_report import write_report
 from talkover.model.evaluate_types import Evaluation, Item, System
@@ -134,7 +135,9 @@ def evaluate(
     recognizer = load_recognizer(
         checkpoint, batch_size=batch_size, device=device, window=window, constrained=constrained
     )
-    people = register_people(items, recognizer.model, registration, distractors, seed)
+    people = register_people(
+        items, recognizer.model, registration, distractors, seed, ears=recognizer.ears
+    )
     heard = _hear_all(items, recognizer, segments, people, progress)
     claim = claim_of(Path(checkpoint))
     settings: dict[str, JsonValue] = {
@@ -290,6 +293,7 @@ def _batches(
 ) -> Iterator[tuple[list[Recording], dict[str, str]]]:
     """Recordings that fill a batch, and why others of the same stretch cannot be heard."""
     enough = recognizer.window * recognizer.transcriber.options.batch_size  # seconds
+    given = recognizer.transcriber.collator.given
     batch: list[Recording] = []
     faults: dict[str, str] = {}
     seconds = 0.0
@@ -308,13 +312,25 @@ def _batches(
         if (fault := unusable(samples, recognizer.sampling_rate)) is not None:
             faults[session.id] = fault
             continue
-        registered = people.of(session.id)
-        batch.append(Recording(id=session.id, samples=samples, registered=registered))
+        try:
+            vectors = (
+                None
+                if given is None
+                else given.window(item.folder, session, _whole(session), len(samples))
+            )
+        except Unusable as error:
+            faults[session.id] = str(error)
+            continue
+        batch.append(people.recording(session.id, samples, vectors))
         seconds += len(samples) / recognizer.sampling_rate
         if seconds >= enough:
             yield batch, faults
             batch, faults, seconds = [], {}, 0.0
     yield batch, faults
+
+
+def _whole(session: Session) -> Window:
+    return Window(start_sample=0, num_samples=session.audio.num_samples)
 
 
 def _hear(

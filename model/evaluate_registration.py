@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
 
 from talkover.manifests.errors import ConfigurationError, ManifestError
 from talkover.manifests.seeds import SESSION_OF_CORPUS, generator
@@ -16,6 +20,9 @@ from talkover.model.data.examples import Registered
 from talkover.model.data.names import drawn_names
 from talkover.model.data.registration import Registrar, registrar_of
 from talkover.model.evaluate_types import Item
+from talkover.model.inference.ears import Ears
+from talkover.model.inference.known import check_ears, clip_sums, known_voice
+from talkover.model.inference.recognize import Recording
 from talkover.model.inference.spoken import Spoken
 from talkover.model.modeling import SatsModel
 
@@ -33,10 +40,25 @@ class People:
     registered: Mapping[str, tuple[Registered, ...]] = field(default_factory=dict)
     unregistered: int = 0
     """Speakers of sessions without a usable clip."""
+    are_read: bool = True
+    """Whether the model reads the voices; else they are compared afterwards."""
 
     def of(self, session: str) -> tuple[Registered, ...]:
         """Whose voices are given with a session."""
         return self.registered.get(session, ())
+
+    def recording(
+        self, session: str, samples: NDArray[np.float32], vectors: NDArray[np.float32] | None
+    ) -> Recording:
+        """A session's recording with the people who are registered for it."""
+        people = self.of(session)
+        return Recording(
+            id=session,
+            samples=samples,
+            vectors=vectors,
+            registered=people if self.are_read else (),
+            known=() if self.are_read else tuple(known_voice(r.name, r.vector) for r in people),
+        )
 
     def speakers(self) -> dict[str, list[str]] | None:
         """Ids of the registered speakers by session, for scoring; None where nobody ever is."""
@@ -54,7 +76,13 @@ class People:
 
 
 def register_people(
-    items: Sequence[Item], model: SatsModel, mode: str, distractors: int, seed: int
+    items: Sequence[Item],
+    model: SatsModel,
+    mode: str,
+    distractors: int,
+    seed: int,
+    *,
+    ears: Ears | None = None,
 ) -> People:
     """Draw who is registered.
 
@@ -64,6 +92,7 @@ def register_people(
         mode: Of `EVALUATED`.
         distractors: People who are registered for each session and are not in it.
         seed: Root seed.
+        ears: Compare voices, for a model that reads none.
 
     Raises:
         ConfigurationError: If the mode is unknown, or there are not so many people with clips.
@@ -76,9 +105,15 @@ def register_people(
         )
     if mode == "no":
         return People()
-    if not model.parts.layout.registration:
-        raise ConfigurationError("this checkpoint takes no registered speakers")
-    registrar = registrar_of([(item.session, item.folder) for item in items], model)
+    vectors_of = None
+    are_read = model.parts.layout.registration
+    if not are_read:
+        if ears is None:
+            raise ConfigurationError("this checkpoint takes no registered speakers")
+        check_ears(ears)
+        vectors_of = partial(clip_sums, ears)
+    pairs = [(item.session, item.folder) for item in items]
+    registrar = registrar_of(pairs, model, vectors_of=vectors_of)
     for session, reason in registrar.table.leaks.items():
         raise ManifestError(f"{reason}: it may not register anybody", field=session)
     found: dict[str, tuple[Registered, ...]] = {}
@@ -87,7 +122,7 @@ def register_people(
         people, missing = _people(item, registrar, distractors, seed)
         found[item.session.id] = people
         unregistered += missing
-    return People(registered=found, unregistered=unregistered)
+    return People(registered=found, unregistered=unregistered, are_read=are_read)
 
 
 def _people(

@@ -35,6 +35,7 @@ from talkover.model.modeling import SatsModel, vocabulary_of
 from talkover.model.parallel import make_accelerator, share_of
 from talkover.model.presets import Preset
 from talkover.model.stages import TrainConfig
+from talkover.model.start import Known, begin, check_mark, mark_of, started_parts, write_mark
 from talkover.model.train import CHECKPOINTS, Report, Trained, Trainer
 
 SAMPLE = 200
@@ -82,12 +83,21 @@ def make_model(preset: Preset, found: Surveyed) -> tuple[SatsModel, SatsCodec]:
     if not found.words:
         raise ConfigurationError("no session has any text: nothing to learn to write")
     codec = build_codec(preset.parts.codec, found.texts)
-    units = sorted({index for word in found.words for index in codec.encode_text(word)})
-    speeds = sorted({s for stage in preset.training.stages for s in stage.data.speeds})
-    voices = [voice_name(speaker, speed) for speaker in found.speakers for speed in speeds]
+    known = known_of(found, codec, preset.training)
     torch.manual_seed(preset.training.seed)
-    model = build_model(preset.parts, codec, units=tuple(units), voices=tuple(voices))
+    units, voices = tuple(known.units), tuple(known.voices)
+    model = build_model(preset.parts, codec, units=units, voices=voices)
     return model, codec
+
+
+def known_of(found: Surveyed, codec: SatsCodec, training: TrainConfig) -> Known:
+    """What a model must know of the data: tokens of its words, speakers at every speed."""
+    units = {index for word in found.words for index in codec.encode_text(word)}
+    speeds = sorted({s for stage in training.stages for s in stage.data.speeds})
+    return Known(
+        units=sorted(units - {codec.tokenizer.unk_token_id}),
+        voices=[voice_name(speaker, speed) for speaker in found.speakers for speed in speeds],
+    )
 
 
 def train(
@@ -96,6 +106,7 @@ def train(
     out: Path | str,
     *,
     stream: Stream | None = None,
+    start: Path | str | None = None,
     report: Report | None = None,
 ) -> Trained:
     """Train a model, or go on with the run that is in the folder.
@@ -105,6 +116,8 @@ def train(
         preset: What to train, and how.
         out: Folder to write; ``run/`` in it holds checkpoints and logs.
         stream: Sessions made on the fly, instead of manifests.
+        start: Checkpoint whose weights, codec and layout training begins from; the preset's parts
+            must be of its architecture (`talkover.model.start`).
         report: Told of progress.
 
     Raises:
@@ -112,6 +125,7 @@ def train(
     """
     out = Path(out)
     config = preset.training
+    beginning = _Beginning(out=out, preset=preset, start=start)
     accelerator = make_accelerator(config)
     share = share_of(accelerator)
     skips = Skips()
@@ -128,7 +142,7 @@ def train(
         )
         rows = [entry.row for entry in entries if entry.row is not None]
         texts = [text for row in rows for text in (row.instruction, row.target)]
-        model, codec = _model_of(out, preset, (e.session for e in entries), texts)
+        model, codec = beginning.model_of((e.session for e in entries), texts)
         collator = Collator(model, codec, vocabulary_of(codec))
         feed: Feed = ManifestFeed(
             entries,
@@ -142,7 +156,7 @@ def train(
         sample = (item.session for item in islice(stream(0, Share()), SAMPLE))
         untranscribed = takes_untranscribed(config)
         usable = (s for s in sample if check_session(s, untranscribed=untranscribed) is None)
-        model, codec = _model_of(out, preset, usable)
+        model, codec = beginning.model_of(usable)
         collator = Collator(model, codec, vocabulary_of(codec))
         feed = StreamFeed(
             stream,
@@ -152,41 +166,71 @@ def train(
             shortest=config.shortest,
             share=share,
         )
+    if accelerator.is_main_process:
+        write_mark(out, beginning.mark)
     trainer = Trainer(model, codec, feed, config, out, accelerator=accelerator, report=report)
     trainer.progress.skips = skips
     trainer.resume()
     trained = trainer.run()
     assert trained is not None
-    return trained
+    return replace(trained, notes=tuple(beginning.notes))
 
 
-def _model_of(
-    out: Path, preset: Preset, sessions: Iterable[Session], texts: Iterable[str] = ()
-) -> tuple[SatsModel, SatsCodec]:
-    """The model of the run in the folder, so that its tables stay, or a new one.
+class _Beginning:
+    """What a run begins with: the run in its folder, a checkpoint, or random weights."""
 
-    Args:
-        out: Folder of the run.
-        preset: What to make.
-        sessions: For words and speakers.
-        texts: Of instruction rows, for a tokenizer of our own.
-    """
-    found = finished(out / CHECKPOINTS)
-    if found:
-        model, codec = load_model(found[-1])
-        check_same(preset.parts, model.parts, found[-1])
+    def __init__(self, *, out: Path, preset: Preset, start: Path | str | None) -> None:
+        self.out, self.start = out, start
+        self.notes: list[str] = []
+        self.parts = preset.parts
+        if start is not None:
+            self.parts, notes = started_parts(preset.parts, start)
+            self.notes += notes
+        self.mark = mark_of(start)
+        self.training = preset.training
+
+    def model_of(
+        self, sessions: Iterable[Session], texts: Iterable[str] = ()
+    ) -> tuple[SatsModel, SatsCodec]:
+        """The model of the run in the folder, so that its tables stay, or a new one.
+
+        Args:
+            sessions: For words and speakers.
+            texts: Of instruction rows, for a tokenizer of our own.
+        """
+        found = finished(self.out / CHECKPOINTS)
+        if found:
+            check_mark(self.out, self.mark)
+            model, codec = load_model(found[-1])
+            wanted = asked_parts(self.parts) if self.start is None else self.parts
+            check_same(wanted, model.parts, found[-1])
+            return model, codec
+        surveyed = survey(sessions, self.parts.codec)
+        surveyed = replace(surveyed, texts=tuple(sorted({*surveyed.texts, *texts})))
+        if self.start is None:
+            return make_model(Preset(parts=self.parts, training=self.training), surveyed)
+        model, codec, notes = begin(
+            self.start,
+            self.parts,
+            self.training,
+            lambda codec: known_of(surveyed, codec, self.training),
+        )
+        self.notes += notes
         return model, codec
-    surveyed = survey(sessions, preset.parts.codec)
-    return make_model(preset, replace(surveyed, texts=tuple(sorted({*surveyed.texts, *texts}))))
 
 
 def check_same(wanted: Parts, found: Parts, folder: Path) -> None:
     """Refuse to go on with another model; what `build_model` filled in may be more than was asked.
 
+    Args:
+        wanted: As `asked_parts` gives them.
+        found: Of the run.
+        folder: Of the run's checkpoint.
+
     Raises:
         ConfigurationError: With the part that differs.
     """
-    mine, other = asked_parts(wanted).plain(), found.plain()
+    mine, other = wanted.plain(), found.plain()
     for name in PART_NAMES:
         if name != "tables" and not _is_within(mine[name], other[name]):
             raise ConfigurationError(

@@ -169,13 +169,18 @@ def freeze(model: nn.Module, stage: Stage) -> int:
         count += parameter.numel() if wanted else 0
     if stage.lora and not any(ADAPTER_MARK in name for name, _ in named):
         raise ConfigurationError(f"stage {stage.name}: lora is on, but the model has no adapters")
-    for module in model.modules():
-        inner = list(module.parameters())
-        if inner and not any(parameter.requires_grad for parameter in inner):
-            module.train(False)  # what is not trained is heard as it will be in use
+    rest_frozen(model)
     if not count:
         raise ConfigurationError(f"stage {stage.name}: nothing is trained: trainable and lora")
     return count
+
+
+def rest_frozen(model: nn.Module) -> None:
+    """Hear what is not trained as it will be in use: without dropout."""
+    for module in model.modules():
+        inner = list(module.parameters())
+        if inner and not any(parameter.requires_grad for parameter in inner):
+            module.train(False)
 
 
 def is_trained(name: str, stage: Stage) -> bool:

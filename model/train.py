@@ -69,6 +69,8 @@ class Trained:
     losses: Mapping[str, float]
     """Means of the last update."""
     skips: Skips
+    notes: tuple[str, ...] = ()
+    """What is to be told of how it began."""
 
 
 def parameter_groups(model: SatsModel, stage: Stage) -> list[dict[str, Any]]:

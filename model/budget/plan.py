@@ -15,7 +15,15 @@ import numpy as np
 from talkover.manifests.errors import ConfigurationError
 from talkover.manifests.io import read_sessions
 from talkover.manifests.schema import Session
-from talkover.model.budget.memory import Load, Memory, Precision, Shapes, cache_bytes
+from talkover.model.budget.memory import (
+    ADAM,
+    BYTES,
+    Load,
+    Memory,
+    Precision,
+    Shapes,
+    cache_bytes,
+)
 from talkover.model.budget.tokens import Tokens, count_tokens
 from talkover.model.build import resolved_parts, with_vocabulary
 from talkover.model.codec import SatsCodec, UnknownCharacter, build_codec
@@ -24,6 +32,7 @@ from talkover.model.modeling import vocabulary_of
 from talkover.model.prefill import LONGEST_EAGER, check_attention
 from talkover.model.presets import Preset
 from talkover.model.run import survey
+from talkover.model.stages import Stage, TrainConfig
 
 PERCENTILES = (50, 90, 100)
 """Of the lengths of sessions, that memory is computed for."""
@@ -54,12 +63,25 @@ class Fit:
     """Bytes of keys and values of one recording, by precision."""
     inference: Memory
     """Of one recording."""
-    training: Memory
-    """Of one recording, cut to the longest window of training."""
-    training_seconds: float
     inference_batch: int | None
     """Recordings that fit the GPU at a time; None where none was named."""
-    training_batch: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageFit:
+    """What one stage of training costs, with batches as it makes them."""
+
+    name: str
+    trained: int
+    """Weights that it trains; the others have no gradient and no optimizer state."""
+    seconds: float
+    """Of a row: the longest window that the sessions give."""
+    rows: int
+    """Of a batch, by the seconds and tokens that the stage allows."""
+    memory: Memory
+    """Of such a batch."""
+    rows_that_fit: int | None
+    """Rows that the GPU holds; None where none was named."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +98,7 @@ class Planned:
     """GiB."""
     tokens: tuple[Tokens, ...]
     fits: tuple[Fit, ...]
+    stages: tuple[StageFit, ...]
     refused: tuple[Refused, ...]
     skipped: dict[str, str]
     """Sessions that cannot be counted, and why."""
@@ -122,7 +145,8 @@ def plan_sessions(
         shown = next(iter(skipped.items()), ("", "there is none"))
         raise ConfigurationError(f"no session can be planned: {shown[0]}: {shown[1]}")
     context = parts.lm.config.get("max_position_embeddings")
-    planner = _Planner(shapes, gpu_memory, preset.training.longest)
+    planner = _Planner(shapes, gpu_memory)
+    longest = _at(counted, 100)
     return Planned(
         sessions=len(counted),
         hours=sum(t.duration for t in counted) / 3600,
@@ -132,6 +156,10 @@ def plan_sessions(
         gpu_memory=gpu_memory,
         tokens=tuple(counted),
         fits=tuple(planner.fit(p, _at(counted, p)) for p in PERCENTILES),
+        stages=tuple(
+            planner.stage(stage, longest, _window_of(stage, preset.training, counted))
+            for stage in preset.training.stages
+        ),
         refused=tuple(_refusals(counted, parts, context)),
         skipped=skipped,
         longest=longest_session(counted, context),
@@ -203,6 +231,14 @@ def _refusals(counted: Sequence[Tokens], parts: Parts, context: int | None) -> I
             )
 
 
+def _window_of(stage: Stage, training: TrainConfig, counted: Sequence[Tokens]) -> float:
+    """Seconds of the longest row of a stage."""
+    if stage.data.concatenate is not None:
+        return min(stage.data.concatenate.longest, sum(t.duration for t in counted))
+    longest = training.longest if stage.data.windows is None else stage.data.windows[1]
+    return min(longest, max(t.duration for t in counted))
+
+
 def _at(counted: Sequence[Tokens], percentile: int) -> Tokens:
     """The session at a percentile of the lengths."""
     order = sorted(counted, key=lambda t: (t.duration, t.session))
@@ -213,13 +249,9 @@ def _at(counted: Sequence[Tokens], percentile: int) -> Tokens:
 class _Planner:
     shapes: Shapes
     gpu_memory: float | None
-    longest: float
 
     def fit(self, percentile: int, tokens: Tokens) -> Fit:
-        seconds = min(tokens.duration, self.longest)
-        window = tokens.scaled(seconds) if seconds < tokens.duration else tokens
         inference = self.shapes.inference(_load(tokens, 1))
-        training = self.shapes.training(_load(window, 1))
         return Fit(
             percentile=percentile,
             tokens=tokens,
@@ -228,18 +260,32 @@ class _Planner:
                 for name in ("fp32", "bf16")
             },
             inference=inference,
-            training=training,
-            training_seconds=seconds,
-            inference_batch=self._batch(inference),
-            training_batch=self._batch(training),
+            inference_batch=self._batch(inference, 1),
         )
 
-    def _batch(self, one: Memory) -> int | None:
-        """Recordings that fit: what a batch needs grows with its rows, weights do not."""
+    def stage(self, stage: Stage, tokens: Tokens, seconds: float) -> StageFit:
+        """What a stage costs on rows of so many seconds, as dense as a session."""
+        window = tokens.scaled(seconds)
+        rows = int(stage.data.seconds // seconds)
+        if stage.data.tokens is not None:
+            rows = min(rows, stage.data.tokens // window.positions)
+        rows = max(1, rows)
+        memory = self.shapes.training(_load(window, rows), stage)
+        return StageFit(
+            name=stage.name,
+            trained=memory.optimizer // (BYTES["fp32"] * (1 + ADAM)),
+            seconds=seconds,
+            rows=rows,
+            memory=memory,
+            rows_that_fit=self._batch(memory, rows),
+        )
+
+    def _batch(self, memory: Memory, rows: int) -> int | None:
+        """Rows that fit: what a batch needs grows with them, weights do not."""
         if self.gpu_memory is None:
             return None
-        room = self.gpu_memory * GIB * (1 - RESERVED) - one.weights - one.optimizer
-        return max(0, int(room / max(1, one.cache + one.activations)))
+        room = self.gpu_memory * GIB * (1 - RESERVED) - memory.weights - memory.optimizer
+        return max(0, int(room * rows / max(1, memory.cache + memory.activations)))
 
 
 def _load(tokens: Tokens, batch: int) -> Load:

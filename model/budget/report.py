@@ -8,7 +8,7 @@ from dataclasses import asdict
 import numpy as np
 
 from talkover.model.budget.memory import Memory
-from talkover.model.budget.plan import GIB, Fit, Planned
+from talkover.model.budget.plan import GIB, Fit, Planned, StageFit
 
 SHOWN = 10
 """Refused sessions that are named for people; programs get all."""
@@ -30,6 +30,7 @@ def plan_lines(planned: Planned) -> list[str]:
     lines.append("")
     for fit in planned.fits:
         lines += _fit_lines(fit, planned)
+    lines += [_stage_line(stage, planned) for stage in planned.stages]
     if planned.longest is not None:
         lines.append(
             f"a session as dense as the densest fifth here fits the context up to "
@@ -49,8 +50,9 @@ def plan_json(planned: Planned) -> str:
     values = asdict(planned)
     for fit, plain in zip(planned.fits, values["fits"], strict=True):
         plain["inference"]["total"] = fit.inference.total
-        plain["training"]["total"] = fit.training.total
         plain["tokens"]["positions"] = fit.tokens.positions
+    for stage, plain in zip(planned.stages, values["stages"], strict=True):
+        plain["memory"]["total"] = stage.memory.total
     for tokens, plain in zip(planned.tokens, values["tokens"], strict=True):
         plain["positions"] = tokens.positions
     return json.dumps(values, ensure_ascii=False, indent=1)
@@ -62,14 +64,23 @@ def _fit_lines(fit: Fit, planned: Planned) -> list[str]:
         f"p{fit.percentile}: {fit.tokens.duration:.1f} s, {fit.tokens.parts()}",
         f"  key-value cache: {cache}",
         f"  hearing and writing one: {_memory(fit.inference)}",
-        f"  training on {fit.training_seconds:.1f} s: {_memory(fit.training)}",
     ]
     if planned.gpu_memory is not None:
         lines.append(
-            f"  in {planned.gpu_memory:g} GiB: {_fits(fit.inference_batch)} at a time heard, "
-            f"{_fits(fit.training_batch)} in training"
+            f"  in {planned.gpu_memory:g} GiB: {_fits(fit.inference_batch)} at a time heard"
         )
     return lines
+
+
+def _stage_line(stage: StageFit, planned: Planned) -> str:
+    line = (
+        f"stage {stage.name}: trains {stage.trained / 1e6:,.1f} M of "
+        f"{planned.parameters / 1e6:,.1f} M, {stage.rows} × {stage.seconds:.1f} s: "
+        f"{_memory(stage.memory)}"
+    )
+    if planned.gpu_memory is not None:
+        line += f"; {_fits(stage.rows_that_fit)} rows fit {planned.gpu_memory:g} GiB"
+    return line
 
 
 def _memory(memory: Memory) -> str:

@@ -16,6 +16,7 @@ from talkover.model.codec import UnknownCharacter
 from talkover.model.data.collate import Collator
 from talkover.model.data.concatenate import Concatenation
 from talkover.model.data.examples import Example, Unusable, example_of
+from talkover.model.data.given import Vectors
 from talkover.model.data.registration import check_choice
 
 TRANSCRIBE = "transcribe"
@@ -115,6 +116,7 @@ def attempt(
     whole: Session | None = None,
     row: InstructionRow | None = None,
     untranscribed: bool = False,
+    vectors: Callable[[int], Vectors] | None = None,
 ) -> list[Example]:
     """The example, or none and a note of why.
 
@@ -127,6 +129,7 @@ def attempt(
         whole: The session that a window is of.
         row: What is asked of it instead of a transcript.
         untranscribed: Whether speech without text is taken.
+        vectors: From a number of samples to given vectors, for a model that takes them.
     """
     rate = collator.model.parts.features.sampling_rate
     try:
@@ -140,6 +143,8 @@ def attempt(
         )
         if row is not None:
             example = replace(example, id=row.id, instruction=row.instruction, target=row.target)
+        if vectors is not None:
+            example = replace(example, vectors=vectors(len(example.samples)))
         collator.plan(example)
     except (Unusable, UnknownCharacter) as error:
         handed.skipped.append((id, str(error)))

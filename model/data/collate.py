@@ -14,12 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from talkover.manifests.errors import ConfigurationError
 from talkover.manifests.schema import Session
 from talkover.manifests.serialize import PromptOptions
 from talkover.model.batch import Batch
 from talkover.model.codec import SatsCodec
 from talkover.model.config import Parts
 from talkover.model.data.examples import Example, Unusable
+from talkover.model.data.given import FILE, given_of
 from talkover.model.data.marks import marks_of
 from talkover.model.data.registration import Draw, Registrar, registrar_of, without_strangers
 from talkover.model.layout import IGNORED, Kind, Plan, Streams, Vocabulary, plan_layout
@@ -55,6 +57,8 @@ class Collator:
     def __init__(self, model: Geometry, codec: SatsCodec, vocabulary: Vocabulary) -> None:
         """Take what decides the layout; weights are not touched."""
         self.model, self.codec, self.vocabulary = model, codec, vocabulary
+        self.given = given_of(model)
+        """Vectors that the model takes instead of sound, if it does."""
         self.registrar: Registrar | None = None
         """Registers speakers for the batches of a stage that asks for it."""
         tables = model.parts.tables
@@ -156,6 +160,7 @@ class Collator:
             **self._onsets(examples),
             **self._spans(examples),
             registration=registration_vectors(examples),
+            vectors=None if self.given is None else given_vectors(examples),
         )
 
     def _fitting(self, drawn: Example, plain: Example) -> Example:
@@ -273,6 +278,23 @@ def registration_vectors(examples: Sequence[Example]) -> Tensor | None:
         for place, registered in enumerate(example.registered):
             table[row, place] = registered.vector
     return torch.from_numpy(table)
+
+
+def given_vectors(examples: Sequence[Example]) -> Tensor:
+    """``[B, T, D]``, zeros behind the last of a row.
+
+    Raises:
+        ConfigurationError: If an example has none.
+    """
+    rows = []
+    for example in examples:
+        if example.vectors is None:
+            raise ConfigurationError(
+                f"{example.id}: this model takes given vectors ({FILE} beside the manifest), and "
+                "this recording came without"
+            )
+        rows.append(torch.from_numpy(np.ascontiguousarray(example.vectors)))
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
 
 
 def voice_name(speaker: str, speed: float) -> str:

@@ -41,13 +41,21 @@ def clip_vector(model: SatsModel, path: Path) -> Vector:
         AudioError: If the clip cannot be used.
         ConfigurationError: If the model takes given vectors only.
     """
-    rate = model.parts.features.sampling_rate
-    samples = read_audio(path, sampling_rate=rate)[: round(LONGEST_CLIP * rate)]
-    if (fault := unusable(samples, rate)) is not None:
+    return samples_vector(model, clip_samples(path, model.parts.features.sampling_rate))
+
+
+def clip_samples(path: Path, sampling_rate: int) -> NDArray[np.float32]:
+    """What is heard of a clip, ``[T]``.
+
+    Raises:
+        AudioError: If the clip cannot be used.
+    """
+    samples = read_audio(path, sampling_rate=sampling_rate)[: round(LONGEST_CLIP * sampling_rate)]
+    if (fault := unusable(samples, sampling_rate)) is not None:
         raise AudioError(path, fault)
-    if len(samples) < SHORTEST_CLIP * rate:
+    if len(samples) < SHORTEST_CLIP * sampling_rate:
         raise AudioError(path, f"shorter than {SHORTEST_CLIP} s")
-    return samples_vector(model, samples)
+    return samples
 
 
 def samples_vector(model: SatsModel, samples: NDArray[np.float32]) -> Vector:
@@ -56,16 +64,18 @@ def samples_vector(model: SatsModel, samples: NDArray[np.float32]) -> Vector:
     Raises:
         ConfigurationError: If the model takes given vectors only.
     """
-    if model.speaker is None or model.parts.registration_width is not None:
+    hears = getattr(model.speaker, "hears", "vectors")
+    if hears == "vectors" or model.parts.registration_width is not None:
         raise ConfigurationError(
             "this model registers speakers by given vectors (model.registration_width): put them "
             f"into {VECTORS} beside the manifest"
         )
+    assert model.speaker is not None
     device = next(model.speaker.parameters()).device
     audio = torch.from_numpy(np.ascontiguousarray(samples))[None].to(device)
     with torch.no_grad(), _resting(model.speaker):
         features, lengths = model.features(audio, torch.tensor([len(samples)], device=device))
-        voices = model.speaker(features, lengths)
+        voices = model.speaker(audio if hears == "audio" else features, lengths)
         weights = torch.ones(1, 1, voices.hidden.shape[1], device=device)
         return np.asarray(model.voice(voices, weights)[0, 0].float().cpu().numpy(), np.float32)
 

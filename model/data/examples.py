@@ -122,6 +122,8 @@ class Example:
     """Source utterances of the whole session; no clip that holds one may register anybody."""
     registered: tuple[Registered, ...] = ()
     """In the order in which the model reads them."""
+    vectors: NDArray[np.float32] | None = None
+    """``[T, D]`` for encoders that take given vectors; see `talkover.model.data.given`."""
     instruction: str | None = None
     """What is asked instead of a transcript; see `talkover.model.tasks`."""
     target: str | None = None

@@ -48,20 +48,29 @@ def check_names(names: Collection[str], codec: SatsCodec) -> None:
         ConfigurationError: With the name.
     """
     for name in names:
-        if not name or name != " ".join(name.split()) or len(name) > LONGEST_NAME:
-            raise ConfigurationError(
-                f"registered name {name!r}: must be one line of 1 to {LONGEST_NAME} characters "
-                "without spaces at its ends or two in a row"
-            )
-        if speaker_number(name) is not None:
-            raise ConfigurationError(
-                f"registered name {name!r}: labels such as S01 are those of unregistered speakers"
-            )
+        check_label(name)
         turn = Turn(speaker=name, text="a", start=0.0, end=1.0)
         text = codec.serializer.encode(Transcript(turns=(turn,)))
         read = codec.parse(codec.decode(codec.encode_text(text))).transcript
         if "speakers" in codec.serializer.carries and [t.speaker for t in read.turns] != [name]:
             raise ConfigurationError(f"registered name {name!r}: the tokenizer cannot write it")
+
+
+def check_label(name: str) -> None:
+    """Refuse a name that is not one line, or is the label of a stranger.
+
+    Raises:
+        ConfigurationError: With the name.
+    """
+    if not name or name != " ".join(name.split()) or len(name) > LONGEST_NAME:
+        raise ConfigurationError(
+            f"registered name {name!r}: must be one line of 1 to {LONGEST_NAME} characters "
+            "without spaces at its ends or two in a row"
+        )
+    if speaker_number(name) is not None:
+        raise ConfigurationError(
+            f"registered name {name!r}: labels such as S01 are those of unregistered speakers"
+        )
 
 
 def renamed(

@@ -30,15 +30,9 @@ def registered_of(where: Path | str, model: SatsModel, codec: SatsCodec) -> tupl
         ManifestError: If the manifest cannot be read.
     """
     where = Path(where)
-    is_manifest = where.is_file() or any((where / name).is_file() for name in CUTS_NAMES)
-    clips = _clips_of_manifest(where) if is_manifest else _clips_of_folder(where)
-    if not clips:
-        raise ConfigurationError(
-            f"{where}: nobody to register: give NAME{AUDIO_SUFFIXES[0]} files, NAME/ folders with "
-            "clips, or a manifest with registration clips"
-        )
+    clips = clips_of(where)
     check_names(clips, codec)
-    folder = cuts_file(where).parent if is_manifest else where
+    folder = cuts_file(where).parent if _is_manifest(where) else where
     vectors, faults = clip_vectors(
         model, [clip for found in clips.values() for clip in found], [folder]
     )
@@ -51,6 +45,26 @@ def registered_of(where: Path | str, model: SatsModel, codec: SatsCodec) -> tupl
         assert vector is not None
         people.append(Registered(name=name, speaker=name, vector=vector))
     return tuple(people)
+
+
+def clips_of(where: Path) -> dict[str, list[Path]]:
+    """Clips by name, of a folder or a manifest.
+
+    Raises:
+        ConfigurationError: If there is none.
+        ManifestError: If the manifest cannot be read.
+    """
+    clips = _clips_of_manifest(where) if _is_manifest(where) else _clips_of_folder(where)
+    if not clips:
+        raise ConfigurationError(
+            f"{where}: nobody to register: give NAME{AUDIO_SUFFIXES[0]} files, NAME/ folders with "
+            "clips, or a manifest with registration clips"
+        )
+    return clips
+
+
+def _is_manifest(where: Path) -> bool:
+    return where.is_file() or any((where / name).is_file() for name in CUTS_NAMES)
 
 
 def _clips_of_manifest(where: Path) -> dict[str, list[Path]]:

@@ -10,8 +10,9 @@ Everything is drawn from (seed, number of the batch); the names too (`talkover.m
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol, get_args
 
@@ -32,6 +33,10 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 
 ORDER: tuple[Mode, ...] = ("match", "no", "over", "part")
 """In which the shares lie on [0, 1): below a third match, below two thirds no, else over."""
+
+
+VectorsOf = Callable[[Sequence[Path], Sequence[Path]], tuple[dict[Path, Vector], dict[str, str]]]
+"""From clips and folders of manifests to vectors, and why some clips have none."""
 
 
 class RegistrationChoice(Protocol):
@@ -220,10 +225,20 @@ def without_strangers(example: Example) -> Example:
     )
 
 
-def registrar_of(sessions: Iterable[tuple[Session, Path]], model: SatsModel) -> Registrar:
+def registrar_of(
+    sessions: Iterable[tuple[Session, Path]],
+    model: SatsModel,
+    *,
+    vectors_of: VectorsOf | None = None,
+) -> Registrar:
     """A registrar over the clips of some sessions, each with the folder of its manifest.
 
     The speaker encoder must be frozen: vectors are made once, with the weights as they are.
+
+    Args:
+        sessions: With the folders of their manifests.
+        model: Makes the vectors.
+        vectors_of: Makes others; None for those that the model reads.
 
     Raises:
         ConfigurationError: If there is no clip that can be used, or the speaker encoder is trained.
@@ -240,7 +255,8 @@ def registrar_of(sessions: Iterable[tuple[Session, Path]], model: SatsModel) -> 
             f"registration is asked for, but there is no clip to use: {leaks}; simulate with "
             "registration.lengths, or leave out the stage's registration"
         )
-    vectors, faults = clip_vectors(model, paths, (folder for _, folder in pairs))
+    made = vectors_of or partial(clip_vectors, model)
+    vectors, faults = made(paths, [folder for _, folder in pairs])
     if not vectors:
         clip, reason = next(iter(faults.items()))
         raise ConfigurationError(f"no registration clip can be used: {clip}: {reason}")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import accumulate
 from typing import Literal
 
+from talkover.manifests.errors import ConfigurationError
 from talkover.model.codec import UnknownCharacter
 from talkover.model.data.choice import Choice, Handed, attempt, drawn_speed
 from talkover.model.data.clips import utterances_of
@@ -21,6 +23,7 @@ from talkover.model.data.concatenate import (
 )
 from talkover.model.data.entries import Entry, recut, usable, weight_of
 from talkover.model.data.examples import Example, Unusable, unheard_example
+from talkover.model.data.given import Vectors
 from talkover.model.data.order import plan_epoch, shuffled_copies, within
 from talkover.model.data.registration import Draw
 
@@ -53,6 +56,11 @@ class Rows:
             buckets: How like lengths are found.
         """
         self.collator, self.choice, self.buckets = collator, choice, buckets
+        if collator.given is not None and set(choice.speeds) != {1.0}:
+            raise ConfigurationError(
+                f"given vectors cannot be played faster: data.speeds must be [1.0], got "
+                f"{list(choice.speeds)}"
+            )
         self.seed = seed + choice.salt
         self.entries = recut(entries, choice.windows)
 
@@ -115,24 +123,47 @@ class Rows:
             whole=first.session,
             row=first.row,
             untranscribed=self.choice.untranscribed,
+            vectors=None if self.collator.given is None else partial(self._given, first),
         )
 
     def _joined(self, row: Group, factor: float, handed: Handed) -> list[Example]:
         """The example of several sessions; those that cannot be used are left out of it."""
         entries = [self.entries[index] for index in row.parts]
-        items = [item for entry in entries for item in usable(entry, handed)]
-        if not items:
+        pairs = [(entry, item) for entry in entries for item in usable(entry, handed)]
+        if not pairs:
             return []
+        items = [item for _, item in pairs]
+        pauses = row.pauses[: len(items) - 1]
+        given = None
+        if self.collator.given is not None:
+            given = partial(self._joined_given, [entry for entry, _ in pairs], pauses)
         found = attempt(
             "+".join(item.session.id for item in items),
-            lambda: joined(items, row.pauses[: len(items) - 1]),
+            lambda: joined(items, pauses),
             self.collator,
             factor,
             handed,
             untranscribed=self.choice.untranscribed,
+            vectors=given,
         )
         own = frozenset().union(*(utterances_of(entry.session) for entry in entries))
         return [replace(example, utterances=own) for example in found]
+
+    def _given(self, entry: Entry, num_samples: int) -> Vectors:
+        """Given vectors of an entry, so many samples long at the model's rate."""
+        assert self.collator.given is not None
+        return self.collator.given.window(entry.folder, entry.session, entry.window, num_samples)
+
+    def _joined_given(
+        self, entries: Sequence[Entry], pauses: Sequence[float], num_samples: int
+    ) -> Vectors:
+        """Given vectors of entries that are joined."""
+        assert self.collator.given is not None
+        rate = self.collator.model.parts.features.sampling_rate
+        parts = [self._given(entry, round(entry.duration * rate)) for entry in entries]
+        lengths = [e.duration + pause for e, pause in zip(entries, (*pauses, 0.0), strict=True)]
+        offsets = [0.0, *accumulate(lengths)][: len(parts)]
+        return self.collator.given.joined(parts, offsets, num_samples)
 
     @cached_property
     def _parts(self) -> list[Part]:

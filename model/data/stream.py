@@ -113,6 +113,11 @@ class StreamFeed:
                 "registration needs the clips of manifests, and a stream (shards, simulation on "
                 "the fly) has none: train from manifests, or leave out the stage's registration"
             )
+        if self.collator.given is not None:
+            raise ConfigurationError(
+                "this model takes given vectors, which lie beside manifests, and a stream (shards, "
+                "simulation on the fly) has none: train from manifests"
+            )
         mark = dict(mark or {"batch": 0, "epoch": 0, "pool": 0})
         if not 0 <= mark["batch"] <= start:
             raise ValueError(f"the mark is of batch {mark['batch']}, the start is {start}")

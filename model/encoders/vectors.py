@@ -1,7 +1,7 @@
 """Vectors that somebody else made, read from the manifest instead of heard.
 
-For precomputed features or embeddings: whoever makes a batch puts them into ``Batch.vectors``, one
-row a recording, at a fixed rate.
+For precomputed features or embeddings at a fixed rate. `talkover.model.data.given` says where they
+lie, and a batch has them in ``Batch.vectors``, one row a recording.
 """
 
 from __future__ import annotations

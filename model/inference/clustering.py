@@ -1,6 +1,6 @@
 """Who of one piece is who of another, decided over the whole recording at once.
 
-Average linkage over voices: the two groups whose voices are most alike on average become one, until
+The two groups whose voices are most alike (`talkover.model.inference.likeness`) become one, until
 none are alike enough, or until there are as many as there are speakers. Speakers that a model told
 apart inside one piece are different people and never end up in one group.
 
@@ -14,6 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from talkover.model.inference.likeness import Cosine, Likeness
+
 Voices = NDArray[np.float64]
 """``[N, D]``."""
 
@@ -25,6 +27,7 @@ def cluster(
     *,
     least: float,
     num_speakers: int | None = None,
+    likeness: Likeness | None = None,
 ) -> list[int]:
     """A speaker for every voice, numbered by first appearance.
 
@@ -32,9 +35,10 @@ def cluster(
         voices: ``[N, D]`` of any length but 0.
         pieces: Piece of each voice; voices of one piece are different people.
         weights: Of each voice, such as its seconds of speech; None for equal ones.
-        least: Mean cosine from which two groups are one.
+        least: Likeness from which two groups are one.
         num_speakers: How many there are, if that is known. There may be more where one piece alone
             has more, or fewer where there are not so many voices.
+        likeness: How groups are compared; None for their mean cosine.
 
     >>> cluster(np.array([[1.0, 0.0], [0.0, 1.0], [0.9, 0.1]]), [0, 0, 1], least=0.5)
     [0, 1, 0]
@@ -42,14 +46,14 @@ def cluster(
     count = len(voices)
     if count == 0:
         return []
+    likeness = likeness or Cosine()
     weight = np.ones(count) if weights is None else np.maximum(np.asarray(weights, float), 1e-6)
-    length = np.linalg.norm(voices, axis=1, keepdims=True)
-    unit = voices / np.where(length > 0, length, 1.0)
-    mass, total = weight.copy(), unit * weight[:, None]
+    mass, total = weight.copy(), likeness.prepared(voices) * weight[:, None]
     place = np.asarray(pieces)
     barred = place[:, None] == place[None, :]
     groups = np.arange(count)
-    alike = np.where(barred, -np.inf, total @ total.T / np.outer(mass, mass))
+    alike = np.stack([likeness.row(total, mass, one) for one in range(count)])
+    alike = np.where(barred, -np.inf, alike)
     left = count
     while left > max(1, num_speakers or 1):
         one, two = sorted(divmod(int(np.argmax(alike)), count))
@@ -63,7 +67,7 @@ def cluster(
         barred[:, one] |= barred[:, two]
         alike[two] = alike[:, two] = -np.inf
         gone = ~np.isin(np.arange(count), groups)
-        row = np.where(barred[one] | gone, -np.inf, total @ total[one] / (mass * mass[one]))
+        row = np.where(barred[one] | gone, -np.inf, likeness.row(total, mass, one))
         row[one] = -np.inf
         alike[one] = alike[:, one] = row
         left -= 1

@@ -19,7 +19,7 @@ from talkover.model.inference.ears import Ears
 from talkover.model.inference.pieces import Piece
 from talkover.model.inference.placing import place_turns
 from talkover.model.inference.spoken import Spoken
-from talkover.model.inference.voices import LocalVoice, Voice
+from talkover.model.inference.voices import KnownVoice, LocalVoice, Voice
 from talkover.model.reading import last_end
 from talkover.model.transcribe import Answer
 
@@ -49,8 +49,8 @@ class Part:
     def heard_as(self, number: int) -> list[LocalVoice]:
         """The voices of this part, which is the ``number``-th."""
         return [
-            LocalVoice(piece=number, label=label, voice=voice, seconds=seconds)
-            for label, (voice, seconds) in self.voices.items()
+            LocalVoice(piece=number, label=label, voice=voice, weight=weight)
+            for label, (voice, weight) in self.voices.items()
         ]
 
 
@@ -64,8 +64,12 @@ class Course:
     queue: list[Piece]
     given: tuple[Registered, ...] = ()
     """Registered from outside."""
+    vectors: NDArray[np.float32] | None = None
+    """Of the recording, where the model takes given ones."""
     clusters: bool = False
     """Whether speakers are carried over pieces by the voices of all of them."""
+    known: tuple[KnownVoice, ...] = ()
+    """Whose voices are compared; so voices are needed even of a recording in one piece."""
     registers: bool = False
     """Whether speakers of one piece are registered for the next."""
     parts: list[Part] = field(default_factory=list)
@@ -85,6 +89,14 @@ class Course:
         count = 1 if one else len(self.queue)
         taken, self.queue = self.queue[:count], self.queue[count:]
         return taken
+
+    def vectors_of(self, piece: Piece) -> NDArray[np.float32] | None:
+        """Those of the given vectors that are of a piece."""
+        form = self.ears.given
+        if form is None or self.vectors is None:
+            return None
+        start = piece.start_sample / self.ears.sampling_rate
+        return form.cut(self.vectors, start, piece.num_samples)
 
     def registering(self, example: Example) -> Example:
         """The example with those who are registered."""
@@ -148,7 +160,12 @@ class Course:
         rate = self.ears.sampling_rate
         samples = self.samples[piece.start_sample : piece.end_sample]
         spoken = place_turns(turns, piece.num_samples / rate)
-        listened = self.ears.listen(samples, spoken, needs_voices=self.clusters and self.is_cut)
+        listened = self.ears.listen(
+            samples,
+            spoken,
+            needs_voices=self.clusters and (self.is_cut or bool(self.known)),
+            vectors=self.vectors_of(piece),
+        )
         named = listened.spoken
         if self.book is not None:
             names = self.book.learn(samples, rate, named, more=bool(self.queue))

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from talkover.model.hearing import hear
 from talkover.model.inference.alignment import WordTimer
+from talkover.model.inference.likeness import AS_LIKELY, Cosine, Likeness, SameSpeaker
 from talkover.model.inference.spoken import Spoken
-from talkover.model.inference.voices import Voice, voices_of
+from talkover.model.inference.voices import SAME_VOICE, Voice, voices_of
+from talkover.model.inference.word_voices import can_tell_words_apart, word_voices
 from talkover.model.transcribe import Transcriber
 
 
@@ -23,7 +25,7 @@ class Listened:
     spoken: list[Spoken]
     """With the times of words, where they were asked for."""
     voices: dict[str, tuple[Voice, float]] = field(default_factory=dict)
-    """Voice and clean seconds of each unnamed speaker."""
+    """Voice of each unnamed speaker, and its weight: clean seconds, or words."""
 
 
 class Ears:
@@ -33,6 +35,8 @@ class Ears:
         """Take a model; word times need CTC."""
         self.model = transcriber.model
         self.hearing = transcriber.options.hearing
+        self.given = transcriber.collator.given
+        """Vectors that the model takes instead of sound, if it does."""
         units = self.model.parts.tables.units
         self.timer = None
         if word_times and units:
@@ -44,8 +48,26 @@ class Ears:
         """Hz."""
         return int(self.model.parts.features.sampling_rate)
 
+    @property
+    def has_voices(self) -> bool:
+        """Whether speakers of different pieces can be compared."""
+        return self.model.speaker is not None or can_tell_words_apart(self.model)
+
+    def likeness(self) -> tuple[Likeness, float]:
+        """How voices are compared, and from where on two are one speaker's."""
+        if self.model.speaker is None and self.model.voices is not None:
+            plda = self.model.voices.plda
+            if plda is not None:
+                return SameSpeaker(plda.between), AS_LIKELY
+        return Cosine(), SAME_VOICE
+
     def listen(
-        self, samples: NDArray[np.float32], spoken: Sequence[Spoken], *, needs_voices: bool
+        self,
+        samples: NDArray[np.float32],
+        spoken: Sequence[Spoken],
+        *,
+        needs_voices: bool,
+        vectors: NDArray[np.float32] | None = None,
     ) -> Listened:
         """Hear a piece again.
 
@@ -53,13 +75,17 @@ class Ears:
             samples: Of the piece.
             spoken: On the piece's clock.
             needs_voices: Whether the voices of its speakers are wanted.
+            vectors: Of the piece, where the model takes given ones.
         """
         if not spoken or not (needs_voices or self.timer is not None):
             return Listened(spoken=list(spoken))
         with torch.inference_mode():
             audio = torch.from_numpy(np.ascontiguousarray(samples))[None].to(self.model.device)
             count = torch.tensor([len(samples)], device=self.model.device)
-            heard = hear(self.model, audio, count, self.hearing)
+            given = None
+            if vectors is not None:
+                given = torch.from_numpy(np.ascontiguousarray(vectors))[None].to(self.model.device)
+            heard = hear(self.model, audio, count, self.hearing, given)
             timed = list(spoken)
             duration = len(samples) / self.sampling_rate
             if self.timer is not None and heard.unit_logits is not None:
@@ -69,4 +95,6 @@ class Ears:
         voices = {}
         if needs_voices and heard.voices is not None:
             voices = voices_of(self.model, heard.voices, duration, spoken)
+        elif needs_voices and can_tell_words_apart(self.model):
+            voices = word_voices(self.model, heard, spoken)
         return Listened(spoken=timed, voices=voices)

@@ -29,6 +29,8 @@ from talkover.manifests.io import read_sessions, write_sessions
 from talkover.manifests.lines import CUTS_NAMES
 from talkover.manifests.markers import atomic_path, file_sha256, publish
 from talkover.manifests.schema import Audio, Claim, Session
+from talkover.model.data.examples import Unusable
+from talkover.model.data.given import Vectors
 from talkover.model.inference.recognize import (
     Linking,
     LinkOptions,
@@ -164,7 +166,7 @@ def transcribe_files(
         "linking": recognizer.linking,
         "overlap": recognizer.overlap,
         "speakers": speakers,
-        "registered": [person.name for person in recognizer.registered],
+        "registered": [p.name for p in (*recognizer.registered, *recognizer.known)],
     }
     for job, heard in _heard(jobs, recognizer, channel, made.rejected):
         if progress is not None:
@@ -293,12 +295,26 @@ def _heard(
         except AudioError as error:
             rejected.append(Rejected(path=str(job.path), reason=error.reason))
             continue
-        waiting.append((job, Recording(id=job.id, samples=samples)))
+        try:
+            vectors = _vectors(job, recognizer, len(samples))
+        except (Unusable, ManifestError) as error:
+            rejected.append(Rejected(path=str(job.path), reason=str(error)))
+            continue
+        waiting.append((job, Recording(id=job.id, samples=samples, vectors=vectors)))
         seconds += job.audio.duration
         if seconds >= enough:
             yield from _recognized(waiting, recognizer)
             waiting, seconds = [], 0.0
     yield from _recognized(waiting, recognizer)
+
+
+def _vectors(job: _Job, recognizer: Recognizer, num_samples: int) -> Vectors | None:
+    """Given vectors beside a file, where the model takes them."""
+    given = recognizer.transcriber.collator.given
+    if given is None:
+        return None
+    count = given.count(num_samples)
+    return given.read(job.path.parent, job.path.name, job.audio.duration, count=count)
 
 
 def _recognized(

@@ -9,7 +9,7 @@ complete turn.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -21,8 +21,11 @@ from talkover.manifests.audio import unusable
 from talkover.manifests.errors import ConfigurationError
 from talkover.model.checkpoints import load_model
 from talkover.model.data.examples import Example, Registered
+from talkover.model.data.given import FILE
+from talkover.model.data.people import registered_of
 from talkover.model.inference.course import Course, Part
 from talkover.model.inference.ears import Ears
+from talkover.model.inference.known import known_voices
 from talkover.model.inference.pieces import (
     Piece,
     check_window,
@@ -33,10 +36,11 @@ from talkover.model.inference.pieces import (
 )
 from talkover.model.inference.placing import apart
 from talkover.model.inference.spoken import Spoken
-from talkover.model.inference.voices import SAME_VOICE, linked, same_labels
+from talkover.model.inference.voices import KnownVoice, linked, same_labels
 from talkover.model.transcribe import Answer, DecodeOptions, Transcriber
 
 OUT_OF_MEMORY = "out of memory"
+NO_VECTORS = f"no given vectors ({FILE})"
 
 Linking = Literal["auto", "register", "cluster", "labels"]
 """How speakers are carried over pieces: by registration, by clustering of voices, or not at all;
@@ -59,6 +63,10 @@ class Recording:
     """``[N]`` at the model's rate."""
     registered: tuple[Registered, ...] = ()
     """Whose voices are known; none for those whom the recogniser was given."""
+    known: tuple[KnownVoice, ...] = ()
+    """Whose voices are compared afterwards; none for those whom the recogniser was given."""
+    vectors: NDArray[np.float32] | None = None
+    """``[T, D]`` of the recording, where the model takes given ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +101,9 @@ class LinkOptions:
     linking: Linking = "auto"
     overlap: float | None = None
     """Seconds that two pieces share; None for `OVERLAP` in long windows and none in short ones."""
-    same_voice: float = SAME_VOICE
-    """Mean cosine from which two groups of voices are one speaker."""
+    same_voice: float | None = None
+    """From where on two groups of voices are one speaker: a mean cosine, or with a linear model of
+    voices log-odds in nats; None for the usual one of each."""
     num_speakers: int | None = None
     """How many there are, if that is known."""
     word_times: bool = False
@@ -111,8 +120,16 @@ class Recognizer:
         window: float | None = None,
         options: LinkOptions | None = None,
         registered: Sequence[Registered] = (),
+        known: Sequence[KnownVoice] = (),
     ) -> None:
         """Take a model and how long it hears at a time; None for as long as it can.
+
+        Args:
+            transcriber: With the model.
+            window: Seconds of a piece at most.
+            options: How pieces are made one.
+            registered: Whose voices and names the model reads.
+            known: Whose voices are compared afterwards, for a model that reads none.
 
         Raises:
             ConfigurationError: If the window is too short for words or longer than the model's, or
@@ -121,7 +138,7 @@ class Recognizer:
         self.transcriber = transcriber
         self.model = transcriber.model
         self.options = options or LinkOptions()
-        self.registered = tuple(registered)
+        self.registered, self.known = tuple(registered), tuple(known)
         self.sampling_rate = self.model.parts.features.sampling_rate
         self.ears = Ears(transcriber, word_times=self.options.word_times)
         longest = window_of_model(transcriber)
@@ -136,6 +153,7 @@ class Recognizer:
                 f"window must be at most {longest:g} s for this checkpoint, got {self.window:g}"
             )
         self.linking = self._linking()
+        self._check_known(self.known)
 
     def recognize(self, recordings: Sequence[Recording]) -> list[Recognized]:
         """What was said in each recording, in their order."""
@@ -157,8 +175,9 @@ class Recognizer:
             ConfigurationError: If it cannot do what was asked.
         """
         parts = self.model.parts
-        has_voices = self.model.speaker is not None
-        can_register = parts.layout.registration and has_voices and parts.registration_width is None
+        has_voices = self.ears.has_voices
+        is_heard = getattr(self.model.speaker, "hears", "vectors") != "vectors"
+        can_register = parts.layout.registration and is_heard and parts.registration_width is None
         if self.registered and not parts.layout.registration:
             raise ConfigurationError("this checkpoint takes no registered speakers")
         wanted = self.options.linking
@@ -170,10 +189,22 @@ class Recognizer:
                 "encoder: take cluster or labels"
             )
         if wanted == "cluster" and not has_voices:
-            raise ConfigurationError("linking cluster needs a speaker encoder: take labels")
+            raise ConfigurationError(
+                "linking cluster needs a speaker encoder, or a model of voices that was trained: "
+                "take labels"
+            )
         return wanted
 
+    def _check_known(self, known: Sequence[KnownVoice]) -> None:
+        if known and (self.linking != "cluster" or self.options.num_speakers is not None):
+            raise ConfigurationError(
+                "known voices of this checkpoint are found by linking cluster, without a number of "
+                "speakers"
+            )
+
     def _course(self, recording: Recording) -> Course:
+        known = tuple(recording.known) or self.known
+        self._check_known(known)
         plan = plan_pieces(recording.samples, self.sampling_rate, self.window, overlap=self.overlap)
         return Course(
             id=recording.id,
@@ -181,14 +212,16 @@ class Recognizer:
             ears=self.ears,
             queue=list(plan),
             given=recording.registered or self.registered,
+            vectors=recording.vectors,
             clusters=self.linking == "cluster",
+            known=known,
             registers=self.linking == "register",
         )
 
     def _example(self, course: Course, piece: Piece) -> Example:
         samples = np.ascontiguousarray(course.samples[piece.start_sample : piece.end_sample])
         example = example_of_samples(course.id, samples, self.sampling_rate)
-        return course.registering(example)
+        return course.registering(replace(example, vectors=course.vectors_of(piece)))
 
     def _answers(self, examples: Sequence[Example]) -> list[Answer | str | None]:
         """An answer, a reason why there is none, or None where nothing can be heard."""
@@ -196,6 +229,9 @@ class Recognizer:
         places = []
         for place, example in enumerate(examples):
             if unusable(example.samples, self.sampling_rate) is not None:
+                continue
+            if self.ears.given is not None and example.vectors is None:
+                found[place] = NO_VECTORS
                 continue
             found[place] = fault_of(self.transcriber.collator, example)
             if found[place] is None:
@@ -224,7 +260,7 @@ class Recognizer:
 
     def _stitched(self, course: Course) -> Recognized:
         parts = course.in_order()
-        names = self._names(parts)
+        names = self._names(parts, course.known)
         spoken = apart(course.joined(parts, names))
         end = max((s.end for s in spoken), default=None)
         duration = len(course.samples) / self.sampling_rate
@@ -239,14 +275,20 @@ class Recognizer:
             coverage=None if end is None else min(1.0, end / duration),
         )
 
-    def _names(self, parts: Sequence[Part]) -> Mapping[tuple[int, str], str]:
+    def _names(
+        self, parts: Sequence[Part], known: Sequence[KnownVoice]
+    ) -> Mapping[tuple[int, str], str]:
         """Names in the recording of each part's labels; parts that were renamed need none."""
-        if self.linking == "cluster" and len(parts) > 1:
+        if self.linking == "cluster" and (len(parts) > 1 or known):
             voices = [voice for number, part in enumerate(parts) for voice in part.heard_as(number)]
+            likeness, usual = self.ears.likeness()
+            asked = self.options.same_voice
             return linked(
                 voices,
-                least=self.options.same_voice,
+                least=usual if asked is None else asked,
                 num_speakers=self.options.num_speakers,
+                likeness=likeness,
+                known=known,
             )
         return same_labels([part.spoken for part in parts])
 
@@ -291,11 +333,11 @@ def load_recognizer(
         reason = str(error).splitlines()[0]
         raise ConfigurationError(f"device {device!r} cannot be used: {reason}") from error
     decoding = DecodeOptions(batch_size=batch_size, constrained=constrained)
+    transcriber = Transcriber(model, codec, decoding)
     people: tuple[Registered, ...] = ()
-    if registered is not None:
-        from talkover.model.data.people import registered_of
-
+    known: tuple[KnownVoice, ...] = ()
+    if registered is not None and model.parts.layout.registration:
         people = registered_of(registered, model, codec)
-    return Recognizer(
-        Transcriber(model, codec, decoding), window=window, options=options, registered=people
-    )
+    elif registered is not None:
+        known = known_voices(registered, Ears(transcriber))
+    return Recognizer(transcriber, window=window, options=options, registered=people, known=known)

@@ -2,7 +2,8 @@
 
 A model numbers speakers anew in each piece. The voice of a speaker is the speaker encoder's
 embedding of the frames where nobody else speaks; over a whole recording the voices are clustered
-(`talkover.model.inference.clustering`). A model without a speaker encoder knows no voices: there
+(`talkover.model.inference.clustering`). A model without a speaker encoder may have a linear model
+of voices instead (`talkover.model.inference.word_voices`). One with neither knows no voices: there
 the labels are taken as they are, so S01 stays S01.
 
 Shapes: ``K`` speaker, ``T`` time in frames, ``D`` width.
@@ -21,6 +22,7 @@ from torch.nn import functional
 from talkover.manifests.serialize.transcript import speaker_label, speaker_number
 from talkover.model.encoders import Encoded
 from talkover.model.inference.clustering import cluster
+from talkover.model.inference.likeness import Likeness
 from talkover.model.inference.spoken import Spoken
 from talkover.model.modeling import SatsModel
 
@@ -35,7 +37,7 @@ SHORTEST_CLIP = 0.5
 """Seconds of clean speech below which nobody is registered."""
 
 Voice = NDArray[np.float32]
-"""``[D]`` of length 1."""
+"""``[D]``; an embedding is of length 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,32 +47,60 @@ class LocalVoice:
     piece: int
     label: str
     voice: Voice
-    seconds: float
-    """Of speech behind it."""
+    weight: float
+    """Of the speech behind it: seconds, or words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownVoice:
+    """Somebody whose voice is known, whether they speak or not."""
+
+    name: str
+    voice: Voice
+    weight: float
+    """As of `LocalVoice`."""
+
+
+ALL_KNOWN = -1
+"""In the place of a piece: people who are known are different people."""
 
 
 def linked(
-    voices: Sequence[LocalVoice], *, least: float = SAME_VOICE, num_speakers: int | None = None
+    voices: Sequence[LocalVoice],
+    *,
+    least: float = SAME_VOICE,
+    num_speakers: int | None = None,
+    likeness: Likeness | None = None,
+    known: Sequence[KnownVoice] = (),
 ) -> dict[tuple[int, str], str]:
     """Names in the recording of the speakers of its pieces, by piece and label.
 
+    Who is alike enough to somebody known gets that name, others S01, S02, … in order.
+
     Args:
         voices: Of all pieces, in the order of their first words.
-        least: Mean cosine from which two groups of voices are one.
+        least: Likeness from which two groups of voices are one.
         num_speakers: How many there are, if that is known.
+        likeness: How groups are compared; None for their mean cosine.
+        known: People whose voices are known.
     """
     if not voices:
         return {}
+    everybody: list[KnownVoice | LocalVoice] = [*known, *voices]
     found = cluster(
-        np.stack([v.voice for v in voices]).astype(np.float64),
-        [v.piece for v in voices],
-        [v.seconds for v in voices],
+        np.stack([v.voice for v in everybody]).astype(np.float64),
+        [ALL_KNOWN] * len(known) + [v.piece for v in voices],
+        [v.weight for v in everybody],
         least=least,
         num_speakers=num_speakers,
+        likeness=likeness,
     )
+    names = {number: k.name for number, k in zip(found, known, strict=False)}
+    strangers = dict.fromkeys(number for number in found[len(known) :] if number not in names)
+    names |= {number: speaker_label(place) for place, number in enumerate(strangers, start=1)}
     return {
-        (v.piece, v.label): speaker_label(number + 1)
-        for v, number in zip(voices, found, strict=True)
+        (v.piece, v.label): names[number]
+        for v, number in zip(voices, found[len(known) :], strict=True)
     }
 
 

@@ -17,7 +17,12 @@ from talkover.model.stages import TrainConfig
 
 
 def changed_preset(
-    name: str, file: Path | None = None, assignments: Sequence[str] = (), *, seed: int = 0
+    name: str | None,
+    file: Path | None = None,
+    assignments: Sequence[str] = (),
+    *,
+    seed: int = 0,
+    parts: Parts | None = None,
 ) -> Preset:
     """A preset, changed by a YAML file and then by ``a.b=c`` texts.
 
@@ -27,19 +32,16 @@ def changed_preset(
     With ``lm.path`` and no ``codec.tokenizer`` the tokenizer of that folder is taken.
 
     Args:
-        name: Of the preset.
+        name: Of the preset; None takes ``parts``, and the stages of the file.
         file: With any part of the settings.
         assignments: Such as ``training.stages.0.steps=100``; the value is read as YAML.
         seed: Of the run.
+        parts: Of a checkpoint that training begins from, in the place of a preset.
 
     Raises:
         ConfigurationError: If the file is not YAML, or a key or value is wrong; names the key.
     """
-    chosen = preset(name)
-    values: Any = {
-        "model": chosen.parts.plain(),
-        "training": {**plain_settings(chosen.training), "seed": seed},
-    }
+    values = _base(name, parts, seed)
     if file is not None:
         try:
             loaded = yaml.safe_load(file.read_text(encoding="utf8"))
@@ -56,10 +58,25 @@ def changed_preset(
         except yaml.YAMLError as error:
             raise ConfigurationError(f"--set {key}: not a value: {value!r}") from error
     _take_tokenizer(values["model"])
+    if not isinstance(values["training"].get("stages"), list):
+        raise ConfigurationError(
+            "training.stages: must be given as a list, by --config or by --preset"
+        )
     return Preset(
         parts=read_settings(Parts, values["model"], "model"),
         training=read_settings(TrainConfig, values["training"], "training"),
     )
+
+
+def _base(name: str | None, parts: Parts | None, seed: int) -> Any:
+    """The settings before any change."""
+    if name is not None:
+        chosen = preset(name)
+        training = {**plain_settings(chosen.training), "seed": seed}
+        return {"model": chosen.parts.plain(), "training": training}
+    if parts is None:
+        raise ValueError("give the name of a preset, or parts")
+    return {"model": parts.plain(), "training": {"seed": seed}}
 
 
 def _take_tokenizer(model: Any) -> None:

@@ -150,6 +150,9 @@ def _examples(
         try:
             heard = example_of(entry.load(), transcriber.codec, rate, whole=session)
             example = replace(heard, id=row.id, instruction=row.instruction)
+            if (given := transcriber.collator.given) is not None:
+                vectors = given.window(folder, session, window, len(heard.samples))
+                example = replace(example, vectors=vectors)
             transcriber.collator.plan(example, with_answer=False)
         except (Unusable, UnknownCharacter, ConfigurationError) as error:
             failed[row.id] = str(error)

@@ -164,13 +164,23 @@ def assign(
     """
     if not len(spans):
         return []
-    weights = config.evidence * np.clip(clean / FULL, LEAST, 1.0)
-    weights[clean < 0] = 0.0
+    weights = word_weights(clean, config)
     beam = _Beam.empty(most, voices.shape[1])
     for word, (start, end) in enumerate(spans):
         scores = _scores(beam, voices[word], float(weights[word]), start, plda, odds, config)
         beam = beam.extended(scores, voices[word], float(weights[word]), end, config.beam)
     return [int(label) for label in beam.labels[0]]
+
+
+def word_weights(clean: Array, config: AssignmentConfig) -> Array:
+    """How much each word's statistics count, ``[W]``.
+
+    Args:
+        clean: ``[W]`` seconds alone; -1 where there are no statistics.
+        config: Options.
+    """
+    weights = config.evidence * np.clip(clean / FULL, LEAST, 1.0)
+    return np.asarray(np.where(clean < 0, 0.0, weights))
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,15 +18,17 @@ from talkover.manifests.io import SessionAudio
 from talkover.manifests.schema import Session
 from talkover.model.budget.memory import Load, Shapes, cache_bytes
 from talkover.model.budget.plan import completed, plan_manifests, plan_sessions
-from talkover.model.budget.report import plan_lines
+from talkover.model.budget.report import plan_json, plan_lines
 from talkover.model.budget.tokens import count_tokens
 from talkover.model.codec import SatsCodec
 from talkover.model.config import LmConfig
 from talkover.model.data.collate import Collator
 from talkover.model.data.examples import example_of
+from talkover.model.lora import LoraSettings
 from talkover.model.modeling import SatsModel, vocabulary_of
 from talkover.model.prefill import prefill
 from talkover.model.presets import Preset
+from talkover.model.stages import Stage, freeze
 
 CLOSE = 0.15
 """Share by which a plan may miss what is measured."""
@@ -136,6 +139,80 @@ def test_training_is_within_15_percent_of_what_is_measured(
     assert foretold.activations + gradients == pytest.approx(real, rel=CLOSE)
 
 
+STAGES: dict[str, dict[str, Any]] = {
+    "all": {"losses": {"answer": 1.0, "ctc": 0.5}},
+    "the language model alone": {"losses": {"answer": 1.0}, "trainable": ("lm.*",)},
+    "projector, the rest frozen": {"losses": {"answer": 1.0}, "trainable": ("projector.*",)},
+    "the encoder by CTC": {
+        "losses": {"ctc": 1.0},
+        "trainable": ("semantic.*", "unit_head.*"),
+    },
+    "adapters and projector": {
+        "losses": {"answer": 1.0},
+        "trainable": ("projector.*",),
+        "lora": True,
+    },
+}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_each_kind_of_stage_is_within_15_percent_of_what_is_measured(
+    name: str,
+    build: Callable[..., SatsModel],
+    tone_items: list[SessionAudio],
+    codec: SatsCodec,
+) -> None:
+    """Gradients and what is kept for them are counted only for what the stage trains."""
+    cues = replace(build().parts.cues, words=False)
+    lora = LoraSettings(targets=("lm.*.q_proj", "lm.*.v_proj"), rank=4, alpha=8.0)
+    has_adapters = bool(STAGES[name].get("lora"))
+    model = build(lm=LmConfig(config=LM), cues=cues, lora=lora if has_adapters else None)
+    stage = Stage(name=name, steps=1, **STAGES[name])
+    trained = freeze(model.train(), stage)
+    batch = Collator(model, codec, vocabulary_of(codec))(
+        [example_of(item, codec, 16000) for item in tone_items[:8]]
+    )
+    load = Load(
+        batch=8,
+        duration=max(batch.durations),
+        positions=batch.kinds.shape[1],
+        answer=int((batch.labels != -100).any(0).sum()),
+    )
+
+    def update() -> None:
+        model.zero_grad(set_to_none=True)
+        output = model(batch, losses=tuple(stage.losses))
+        torch.stack([loss.total for loss in output.losses.values()]).sum().backward()
+
+    update()  # lazily made buffers
+    model.zero_grad(set_to_none=True)
+    real = measured_peak(update)
+    shapes = Shapes(model.parts, "fp32")
+    assert shapes.num_weights == sum(p.numel() for p in model.parameters())
+    foretold = shapes.training(load, stage)
+    assert foretold.optimizer == 3 * 4 * trained
+    assert foretold.activations + 4 * trained == pytest.approx(real, rel=CLOSE)
+
+
+def test_a_stage_that_trains_little_is_planned_small(
+    small: Callable[..., Preset], tone_folder: Path
+) -> None:
+    preset = small()
+    whole = preset.training.stages[0]
+    few = replace(whole, name="few", losses={"answer": 1.0}, trainable=("projector.*",))
+    training = replace(preset.training, stages=(whole, few))
+    planned = plan_manifests([tone_folder], replace(preset, training=training))
+    first, second = planned.stages
+    assert second.trained < first.trained / 10
+    assert second.memory.optimizer == 12 * second.trained
+    assert second.memory.weights == first.memory.weights
+    assert second.memory.total < first.memory.total
+    shown = "\n".join(plan_lines(planned))
+    assert "stage all: trains" in shown and "stage few: trains" in shown
+    values = json.loads(plan_json(planned))["stages"]
+    assert values[1]["memory"]["total"] == second.memory.total
+
+
 def long_session(session: Session, minutes: float, turns_per_minute: float, words: int) -> Session:
     """A session of nothing but labels, as long and dense as asked."""
     first = session.supervisions[0]
@@ -205,10 +282,12 @@ def test_what_fits_the_gpu_grows_with_it_and_nothing_fits_none(
     small: Callable[..., Preset], tone_folder: Path
 ) -> None:
     none, some = (plan_manifests([tone_folder], small(), gpu_memory=g) for g in (0.001, 1.0))
-    assert all(fit.inference_batch == fit.training_batch == 0 for fit in none.fits)
-    for fit in some.fits:
-        assert fit.inference_batch is not None and fit.training_batch is not None
-        assert fit.inference_batch > 0 and fit.training_batch > 0
+    assert all(fit.inference_batch == 0 for fit in none.fits)
+    assert [stage.rows_that_fit for stage in none.stages] == [0]
+    assert all(fit.inference_batch is not None and fit.inference_batch > 0 for fit in some.fits)
+    (stage,) = some.stages
+    assert stage.rows_that_fit is not None and stage.rows_that_fit > stage.rows
+    assert stage.trained == some.parameters and stage.rows * stage.seconds <= 9.0
     shown = "\n".join(plan_lines(some))
     assert "key-value cache" in shown and "in 1 GiB" in shown
     with pytest.raises(ConfigurationError, match="gpu_memory"):

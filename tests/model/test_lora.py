@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
+from typer.testing import CliRunner
 
+from talkover.cli import app
 from talkover.manifests.errors import ConfigurationError
 from talkover.manifests.io import SessionAudio
 from talkover.model.checkpoints import load_model, save_model
@@ -17,6 +22,7 @@ from talkover.model.config import Parts
 from talkover.model.data.collate import Collator
 from talkover.model.data.examples import example_of
 from talkover.model.lora import LoraSettings, choose_lora, has_lora, merge_lora, reset_lora
+from talkover.model.merging import add_adapters, merge_adapters
 from talkover.model.modeling import SatsModel, vocabulary_of
 from talkover.model.presets import Preset
 from talkover.model.run import train
@@ -129,3 +135,105 @@ def test_wrong_settings_are_told(build: Callable[..., SatsModel]) -> None:
 
 def test_settings_survive_json(adapted: SatsModel) -> None:
     assert Parts.read(adapted.parts.plain()) == adapted.parts
+
+
+def test_a_merged_checkpoint_answers_the_same_and_trains_on(
+    tmp_path: Path,
+    adapted: SatsModel,
+    codec: SatsCodec,
+    tone_items: list[SessionAudio],
+) -> None:
+    wanted = logits_of(moved(adapted), codec, tone_items[:2])
+    save_model(adapted, codec, tmp_path / "adapters")
+    arguments = ["merge-adapters", str(tmp_path / "adapters"), "--out", str(tmp_path / "merged")]
+    done = CliRunner().invoke(app, [*arguments, "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["adapters"] == 3
+    merged, again = load_model(tmp_path / "merged")
+    assert not has_lora(merged) and merged.parts == replace(adapted.parts, lora=None)
+    torch.testing.assert_close(
+        logits_of(merged, again, tone_items[:2]), wanted, atol=1e-5, rtol=1e-5
+    )
+    with pytest.raises(ConfigurationError, match="holds a checkpoint already"):
+        merge_adapters(tmp_path / "adapters", tmp_path / "merged")
+    with pytest.raises(ConfigurationError, match="no adapters"):
+        merge_adapters(tmp_path / "merged", tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("is_stabilised", [False, True])
+def test_adapters_that_peft_wrote_are_added_to_the_language_model(
+    tmp_path: Path,
+    build: Callable[..., SatsModel],
+    codec: SatsCodec,
+    tone_items: list[SessionAudio],
+    is_stabilised: bool,
+) -> None:
+    from peft import LoraConfig, get_peft_model
+
+    plain = build()
+    save_model(plain, codec, tmp_path / "plain")
+    config = LoraConfig(
+        r=4, lora_alpha=6, target_modules=["q_proj", "down_proj"], use_rslora=is_stabilised
+    )
+    wrapped = get_peft_model(build().lm, config)
+    with torch.no_grad():
+        for name, parameter in wrapped.named_parameters():
+            if "lora_B" in name:
+                parameter.copy_(0.3 * torch.randn_like(parameter))
+    wrapped.save_pretrained(tmp_path / "peft")
+    theirs = build()
+    theirs.lm = wrapped.merge_and_unload()
+    wanted = logits_of(theirs.eval(), codec, tone_items[:2])
+    done = merge_adapters(tmp_path / "plain", tmp_path / "out", adapters=tmp_path / "peft")
+    assert done.adapters == 4
+    found, _ = load_model(tmp_path / "out")
+    logits = logits_of(found, codec, tone_items[:2])
+    torch.testing.assert_close(logits, wanted, atol=1e-5, rtol=1e-5)
+    assert (logits - logits_of(plain, codec, tone_items[:2])).abs().max() > 1e-3
+
+
+def test_other_folders_are_no_adapters(
+    tmp_path: Path, build: Callable[..., SatsModel], codec: SatsCodec
+) -> None:
+    model = build()
+    config = {"peft_type": "LORA", "r": 2, "lora_alpha": 4}
+    pair = {"lora_A": torch.zeros(2, 32), "lora_B": torch.zeros(32, 2)}
+    q_proj = "base_model.model.model.layers.0.self_attn.q_proj"
+    good = {f"{q_proj}.{name}.weight": tensor for name, tensor in pair.items()}
+    assert_refused = functools.partial(refused, model, tmp_path)
+    assert_refused(None, good, "no configuration")
+    assert_refused({**config, "peft_type": "IA3"}, good, "peft_type")
+    assert_refused({**config, "use_dora": True}, good, "use_dora")
+    assert_refused(config, None, "safetensors")
+    assert_refused(config, {f"{q_proj}.lora_A.weight": pair["lora_A"]}, "one of its two")
+    assert_refused(config, {"lm_head.weight": pair["lora_A"]}, "no matrix")
+    other = {name.replace("q_proj", "x_proj"): tensor for name, tensor in good.items()}
+    assert_refused(config, other, "no linear map")
+    odd = {**good, f"{q_proj}.lora_A.weight": torch.zeros(2, 8)}
+    assert_refused(config, odd, r"is for \[32, 8\]")
+    assert add_adapters(model, written(tmp_path, config, good)) == 1
+
+
+def written(
+    folder: Path, config: dict[str, object] | None, tensors: dict[str, torch.Tensor] | None
+) -> Path:
+    """A folder as peft writes it."""
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        (folder / name).unlink(missing_ok=True)
+    if config is not None:
+        (folder / "adapter_config.json").write_text(json.dumps(config))
+    if tensors is not None:
+        save_file(tensors, folder / "adapter_model.safetensors")
+    return folder
+
+
+def refused(
+    model: SatsModel,
+    folder: Path,
+    config: dict[str, object] | None,
+    tensors: dict[str, torch.Tensor] | None,
+    fault: str,
+) -> None:
+    with pytest.raises(ConfigurationError, match=fault):
+        add_adapters(model, written(folder, config, tensors))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +17,14 @@ from talkover.model.modeling import SatsModel, vocabulary_of
 
 RATE = 16000
 CHAT = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+
+ASKED = "Say who says what."
+TEMPLATE = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% for c in m['content'] %}"
+    "{% if c['type'] == 'audio' %}<|audio_start|><|audio_pad|><|audio_end|>\n{% endif %}"
+    "{% endfor %}" + ASKED + "<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
 
 guard_torchaudio()
 
@@ -44,6 +53,51 @@ def qwen_like(*extra: str) -> Any:
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>"
     )
+
+
+def moss_td_folder(folder: Path) -> tuple[Any, Any]:
+    """Write a small random MOSS-Transcribe-Diarize of transformers' classes; also its processor."""
+    from transformers import (
+        MossTranscribeDiarizeConfig,
+        MossTranscribeDiarizeFeatureExtractor,
+        MossTranscribeDiarizeForConditionalGeneration,
+        MossTranscribeDiarizeProcessor,
+    )
+
+    tokenizer = qwen_like("<|audio_start|>", "<|audio_end|>", "<|audio_pad|>")
+    config = MossTranscribeDiarizeConfig(
+        audio_config={
+            "hidden_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "intermediate_size": 64,
+        },
+        text_config={
+            "model_type": "qwen3",
+            "hidden_size": 48,
+            "intermediate_size": 96,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "head_dim": 16,
+            "vocab_size": len(tokenizer),
+            "tie_word_embeddings": True,
+        },
+        audio_token_id=tokenizer.convert_tokens_to_ids("<|audio_pad|>"),
+    )
+    torch.manual_seed(0)
+    model = MossTranscribeDiarizeForConditionalGeneration(config).eval()
+    with torch.no_grad():
+        for weight in model.parameters():  # far from the initial ones, zero and one in norms
+            weight.add_(0.05 * torch.randn_like(weight))
+    processor = MossTranscribeDiarizeProcessor(
+        feature_extractor=MossTranscribeDiarizeFeatureExtractor(),
+        tokenizer=tokenizer,
+        chat_template=TEMPLATE,
+    )
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return model, processor
 
 
 def noise(seconds: float, seed: int = 0) -> np.ndarray:

@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from published import RATE, greedy, logits_of, noise, placed, planned, qwen_like
+from published import (
+    ASKED,
+    RATE,
+    greedy,
+    logits_of,
+    moss_td_folder,
+    noise,
+    placed,
+    planned,
+)
 from safetensors.torch import load_file, save_file
 
 from talkover.manifests.errors import ConfigurationError
@@ -18,60 +27,13 @@ from talkover.model.importing.run import import_checkpoint, read_checkpoint
 from talkover.model.layout import Kind
 
 TOLERANCE = 1e-4
-ASKED = "Say who says what."
-TEMPLATE = (
-    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% for c in m['content'] %}"
-    "{% if c['type'] == 'audio' %}<|audio_start|><|audio_pad|><|audio_end|>\n{% endif %}"
-    "{% endfor %}" + ASKED + "<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
 
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any, Any]:
     """A small random model of transformers' classes, its processor, and their folder."""
-    from transformers import (
-        MossTranscribeDiarizeConfig,
-        MossTranscribeDiarizeFeatureExtractor,
-        MossTranscribeDiarizeForConditionalGeneration,
-        MossTranscribeDiarizeProcessor,
-    )
-
-    tokenizer = qwen_like("<|audio_start|>", "<|audio_end|>", "<|audio_pad|>")
-    config = MossTranscribeDiarizeConfig(
-        audio_config={
-            "hidden_size": 32,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "intermediate_size": 64,
-        },
-        text_config={
-            "model_type": "qwen3",
-            "hidden_size": 48,
-            "intermediate_size": 96,
-            "num_hidden_layers": 3,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 2,
-            "head_dim": 16,
-            "vocab_size": len(tokenizer),
-            "tie_word_embeddings": True,
-        },
-        audio_token_id=tokenizer.convert_tokens_to_ids("<|audio_pad|>"),
-    )
-    torch.manual_seed(0)
-    model = MossTranscribeDiarizeForConditionalGeneration(config).eval()
-    with torch.no_grad():
-        for weight in model.parameters():  # far from the initial ones, zero and one in norms
-            weight.add_(0.05 * torch.randn_like(weight))
-    processor = MossTranscribeDiarizeProcessor(
-        feature_extractor=MossTranscribeDiarizeFeatureExtractor(),
-        tokenizer=tokenizer,
-        chat_template=TEMPLATE,
-    )
     folder = tmp_path_factory.mktemp("moss_td")
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    return folder, model, processor
+    return folder, *moss_td_folder(folder)
 
 
 def inputs_of(processor: Any, audio: np.ndarray) -> Any:
