@@ -32,6 +32,9 @@ class Hysteresis:
     """Seconds; shorter stretches are dropped, after gaps are filled."""
     gap: float = 0.0
     """Seconds; shorter gaps are filled."""
+    early: bool = False
+    """Begin not at the onset, but where the value rose over the offset before it: a sound that
+    swells is there before one is sure of it."""
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -50,6 +53,19 @@ def is_on(values: NDArray[np.floating], onset: float, offset: float) -> NDArray[
     decided = np.where(values >= onset, 1, np.where(values < offset, 0, -1))
     index = np.maximum.accumulate(np.where(decided >= 0, np.arange(len(values)), -1))
     return np.asarray((index >= 0) & (decided[np.maximum(index, 0)] == 1))
+
+
+def is_on_early(values: NDArray[np.floating], onset: float, offset: float) -> NDArray[np.bool_]:
+    """On where the value is at least `offset` and is at least `onset` before it is lower again.
+
+    >>> is_on_early(np.array([0.4, 0.6, 0.4, 0.2, 0.4]), 0.5, 0.3).astype(int)
+    array([1, 1, 1, 0, 0])
+    """
+    above = np.asarray(values >= offset)
+    on = np.zeros(len(values), dtype=np.bool_)
+    for start, end in stretches_of(above):
+        on[start:end] = values[start:end].max() >= onset
+    return on
 
 
 def stretches_of(on: NDArray[np.bool_]) -> Stretches:
@@ -88,7 +104,8 @@ def active_stretches(
         rate: Hz.
         rule: Thresholds and least lengths.
     """
-    found = stretches_of(is_on(values, rule.onset, rule.offset)) * hop
+    decide = is_on_early if rule.early else is_on
+    found = stretches_of(decide(values, rule.onset, rule.offset)) * hop
     found = joined(found, rule.gap * rate)
     found = found[found[:, 1] - found[:, 0] >= rule.shortest * rate]
     found = np.minimum(found, num_samples)

@@ -24,6 +24,9 @@ class Enrolment:
     """Least cosine to the enrolled voice."""
     margin: float = 0.05
     """Least cosine over the next enrolled voice."""
+    shortness: float = 0.0
+    """How much less cosine one second of speech needs; of more it is this over the seconds. A short
+    stretch is less like any voice, the right one and the wrong ones."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,7 +38,11 @@ class Recognised:
 
 
 def recognise(
-    people: Vectors, names: Sequence[str], voices: Vectors, enrolment: Enrolment
+    people: Vectors,
+    names: Sequence[str],
+    voices: Vectors,
+    enrolment: Enrolment,
+    seconds: NDArray[np.floating] | None = None,
 ) -> list[Recognised]:
     """A name or none for each person of a recording.
 
@@ -44,6 +51,7 @@ def recognise(
         names: Of the enrolled voices.
         voices: Embeddings of the enrolled voices, shape ``[V, D]``.
         enrolment: Threshold and margin.
+        seconds: Speech behind each person's embedding, shape ``[K]``; None for plenty.
 
     Raises:
         ValueError: If there are not as many names as voices, or a name is there twice.
@@ -53,7 +61,8 @@ def recognise(
     if len(names) == 0 or len(people) == 0:
         return [Recognised(name=None, similarity=0.0) for _ in people]
     cosine = normalised(people) @ normalised(voices).T  # [K, V]
-    sure = _is_sure(cosine, enrolment)
+    less = 0.0 if seconds is None else enrolment.shortness / np.asarray(seconds)[:, None]
+    sure = _is_sure(cosine + less, enrolment)
     score = np.where(sure, cosine, -2.0)  # a pair that is not sure is worth less than none
     padded = np.concatenate([score, np.full((len(people), len(people)), -1.5)], axis=1)
     chosen = linear_sum_assignment(-padded)[1]

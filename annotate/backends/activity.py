@@ -28,10 +28,12 @@ from talkover.annotate.events import Curve
 from talkover.annotate.levels import frame_levels, noise_floor
 from talkover.annotate.media import RATE, DecodedAudio
 
-VERSION = "1"
+VERSION = "2"
 LABELS = ("speech", "music", "noise", "silence")
 SOUND = "sound."
 """Before the class of a sound event, in the name of its curve."""
+ANY_SOUND = "any_sound"
+"""Curve of sound events of whatever kind, which a tagger may have."""
 BLOCK_SECONDS = 60.0
 """Seconds that the tagger hears at a time, besides what is around them."""
 USUAL = Hysteresis()
@@ -63,7 +65,7 @@ class ActivityTagger(Protocol):
 
     @property
     def thresholds(self) -> Mapping[str, Any]:
-        """Of each class: ``onset``, ``offset``, ``shortest_s`` and ``gap_s``."""
+        """Of each curve: ``onset``, ``offset``, ``shortest_s`` and ``gap_s``."""
         ...
 
     def run(self, samples: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
@@ -119,6 +121,8 @@ def tagged(audio: DecodedAudio, tagger: ActivityTagger) -> dict[str, Curve]:
     size = max(1, round(BLOCK_SECONDS * RATE / hop))
     names = {name: name for name in tagger.activities}
     names |= {name: SOUND + name for name in tagger.events}
+    if (any_sound := getattr(tagger, "any_sound", None)) is not None:
+        names[any_sound] = any_sound
     nothing = np.zeros(0, dtype=np.float32)
     parts: dict[str, list[NDArray[np.float32]]] = {name: [nothing] for name in names}
     for start in range(0, audio.num_samples, size * hop):

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from talkover.annotate.backends.base import (
     Backend,
@@ -28,8 +27,9 @@ from talkover.annotate.backends.shipped import (
     models_available,
     settings_of,
 )
-from talkover.annotate.diarization.decision import decide_turns, diarizer_config
-from talkover.annotate.diarization.stitching import Grid, PersonTurn
+from talkover.annotate.diarization.decision import decide_turns, diarizer_config, speech_of
+from talkover.annotate.diarization.stitching import Grid, PersonTurn, Speech
+from talkover.annotate.diarization.stretches import Stretches, hear_stretches
 from talkover.annotate.diarization.windows import (
     Activities,
     Embedder,
@@ -42,7 +42,7 @@ from talkover.annotate.media import DecodedAudio
 from talkover.annotate.speaker_count import SpeakerCount
 from talkover.manifests.errors import ConfigurationError
 
-VERSION = "1"
+VERSION = "2"
 """Of what is done with the models' outputs; part of every stage's key."""
 SETTINGS = "diarizer"
 """Where a segmentation model's settings keep the values of `DiarizationConfig` that were calibrated
@@ -148,6 +148,7 @@ class TalkoverDiarizer:
             voices = hear(
                 audio, segmenter, embedder, activities, hop=hop, config=self.config.windows
             )
+            speech = self._speech(upstream, grid)
             turns = decide_turns(
                 voices,
                 activities,
@@ -155,7 +156,10 @@ class TalkoverDiarizer:
                 self.config,
                 similarity=self._similarity(embedder),
                 speakers=speakers,
-                gate=self._gate(upstream, grid),
+                speech=speech,
+                stretches=None
+                if speech is None
+                else self._stretches(audio, embedder, speech, grid),
             )
         found = len({turn.person for turn in turns})
         least = speakers.limits[0]
@@ -172,13 +176,21 @@ class TalkoverDiarizer:
             return self.config.similarity
         return float(getattr(embedder, "thresholds", {}).get("clustering", FALLBACK))
 
-    def _gate(self, upstream: Mapping[Kind, BranchResult], grid: Grid) -> NDArray[np.bool_] | None:
-        """Frames in which the voice activity branch hears speech at all; None for all."""
+    def _stretches(
+        self, audio: DecodedAudio, embedder: Embedder, speech: Speech, grid: Grid
+    ) -> Stretches:
+        """Short stretches of sure speech."""
+        frames = -(-audio.num_samples // embedder.frame_samples)
+        middles = (np.arange(frames) + 0.5) * embedder.frame_samples
+        row = np.minimum((middles // grid.frame).astype(np.int64), len(speech.sure) - 1)
+        return hear_stretches(audio, embedder, speech.sure[row], self.config.stretches)
+
+    def _speech(self, upstream: Mapping[Kind, BranchResult], grid: Grid) -> Speech | None:
+        """What the voice activity branch says of each frame; None where there is none."""
         vad = upstream.get("vad")
-        if vad is None or self.config.vad_floor == 0 or "speech" not in vad.curves:
+        if vad is None or "speech" not in vad.curves:
             return None
-        middles = np.arange(grid.num_frames) * grid.frame + grid.frame // 2
-        return np.asarray(vad.curves["speech"].at(middles) >= self.config.vad_floor)
+        return speech_of(vad.curves["speech"], grid, self.config)
 
 
 def _events(turns: list[PersonTurn]) -> Iterator[Event]:

@@ -29,7 +29,7 @@ from talkover.annotate.events import Event
 from talkover.annotate.media import RATE, DecodedAudio
 from talkover.annotate.profiles import Profiles, enrolled, read_profiles
 
-VERSION = "1"
+VERSION = "2"
 MOST_SECONDS = 60.0
 """Of a speaker's clean speech, longest turns first: more changes nothing."""
 LEAST_SECONDS = 1.0
@@ -115,6 +115,7 @@ class KnownVoices:
         return Enrolment(
             similarity=own if self._similarity is None else self._similarity,
             margin=thresholds.get("margin", 0.05) if self._margin is None else self._margin,
+            shortness=thresholds.get("enrolment_shortness", 0.0),
         )
 
     def run(self, audio: DecodedAudio, upstream: Mapping[Kind, BranchResult]) -> BranchResult:
@@ -136,6 +137,7 @@ class KnownVoices:
             self._profiles.names,
             self._profiles.voices,
             self.rule,
+            np.array([min(MOST_SECONDS, _seconds(clean[name])) for name in speakers]),
         )
         names: dict[str, JsonValue] = {
             name: {"name": None, "similarity": 0.0} for name in sorted(clean)

@@ -8,7 +8,7 @@ its shape, with ``label_source`` ``dsp``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +19,18 @@ from talkover.annotate.activity_spans import (
     active_stretches,
     mean_over,
 )
-from talkover.annotate.backends.activity import SOUND, rule_of
+from talkover.annotate.backends.activity import ANY_SOUND, SOUND, rule_of
 from talkover.annotate.backends.base import Backend, BackendInfo, BranchResult, Kind
 from talkover.annotate.events import Event
 from talkover.annotate.media import RATE, DecodedAudio
+from talkover.annotate.sound_naming import name_stretches
 from talkover.annotate.sound_shapes import HOP, WINDOW, excess_curve, shape_of
 
-VERSION = "1"
+VERSION = "2"
+UNNAMED = "sound"
+"""Label of an event of which the tagger knows when it is, and not what."""
+SAME_SOUND = 0.5
+"""Common time over all time of two events from which they are one sound that got two names."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,12 +139,20 @@ def _also(own: BackendInfo, tagger: BackendInfo) -> BackendInfo:
 
 
 def named_events(activity: BranchResult, num_samples: int) -> list[Event]:
-    """Events of each class of the activity branch, one class after the other."""
+    """Events of each class of the activity branch, one name a sound, by start.
+
+    Where there is a curve of any sound, events are its stretches, and each gets its likeliest
+    class; the onset of a class's rule is then the least mean probability. One without a class is
+    an event all the same, labelled ``sound`` with ``label_source`` ``any_sound``. Without such a
+    curve events are the stretches of each class's own.
+    """
+    if ANY_SOUND in activity.curves:
+        return _stretches_with_names(activity, num_samples)
     events = []
     for name, curve in sorted(activity.curves.items()):
         if not name.startswith(SOUND):
             continue
-        rule = rule_of(activity, name)
+        rule = replace(rule_of(activity, name), early=True)
         found = active_stretches(curve.values, curve.hop, num_samples, RATE, rule)
         events += [
             Event(
@@ -153,7 +166,59 @@ def named_events(activity: BranchResult, num_samples: int) -> list[Event]:
             )
             for start, end in found.tolist()
         ]
-    return events
+    return one_name_each(events)
+
+
+def _stretches_with_names(activity: BranchResult, num_samples: int) -> list[Event]:
+    curve = activity.curves[ANY_SOUND]
+    rule = replace(rule_of(activity, ANY_SOUND), early=True)
+    found = active_stretches(curve.values, curve.hop, num_samples, RATE, rule)
+    names = sorted(name for name in activity.curves if name.startswith(SOUND))
+    if not names:
+        return []
+    hops = np.stack([found[:, 0] // curve.hop, -(-found[:, 1] // curve.hop)], axis=1)
+    kinds = np.stack([activity.curves[name].values for name in names], axis=1)
+    least = np.array([rule_of(activity, name).onset for name in names])
+    return [
+        Event(
+            id="",
+            kind="sound",
+            start=one.start * curve.hop,
+            end=min(one.end * curve.hop, num_samples),
+            label=UNNAMED if one.kind is None else names[one.kind].removeprefix(SOUND),
+            confidence=round(
+                mean_over(curve.values, curve.hop, one.start * curve.hop, one.end * curve.hop)
+                if one.kind is None
+                else min(1.0, one.confidence),
+                4,
+            ),
+            attributes={"label_source": ANY_SOUND if one.kind is None else "model"},
+        )
+        for one in name_stretches(hops, kinds, least)
+    ]
+
+
+def one_name_each(events: Iterable[Event]) -> list[Event]:
+    """Without events that a surer one of another label makes doubtful: by and large the same time.
+
+    Of two that are as sure, the one whose label comes first in the alphabet stays.
+
+    Args:
+        events: In any order.
+
+    Returns:
+        The others, by start.
+    """
+    ordered = sorted(events, key=lambda e: (-e.confidence, e.label, e.start))
+    spans = np.array([(e.start, e.end) for e in ordered], dtype=np.int64).reshape(-1, 2)
+    kept = np.zeros(len(ordered), dtype=np.bool_)
+    for row, (start, end) in enumerate(spans):
+        surer = spans[:row][kept[:row]]
+        common = np.minimum(surer[:, 1], end) - np.maximum(surer[:, 0], start)
+        together = np.maximum(surer[:, 1], end) - np.minimum(surer[:, 0], start)
+        kept[row] = not np.any(common >= SAME_SOUND * together)
+    left = [event for event, stays in zip(ordered, kept, strict=True) if stays]
+    return sorted(left, key=lambda e: (e.start, e.end, e.label))
 
 
 def shaped_events(

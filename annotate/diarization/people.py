@@ -91,6 +91,24 @@ def find_people(
     return People(of_voice=labels, centroids=centroids, sureness=sureness)
 
 
+def nearest_people(voices: Voices, centroids: Vectors, *, windows_of_block: int) -> People:
+    """The person of each voice where the people are known: no two of a window are the same.
+
+    Args:
+        voices: All of a recording.
+        centroids: Voice of each person, length 1, ``[K, D]``.
+        windows_of_block: Windows after which tracks end.
+    """
+    nobody = np.full(len(voices.windows), -1, dtype=np.int64)
+    if not len(nobody):
+        return People(of_voice=nobody, centroids=centroids, sureness=np.zeros(0))
+    similarity = normalised(voices.embeddings) @ centroids.T
+    tracks = _tracks(voices, windows_of_block)
+    labels = _given_to_the_nearest(nobody, similarity, tracks, voices.windows)
+    own = similarity[np.arange(len(labels)), np.maximum(labels, 0)]
+    return People(of_voice=labels, centroids=centroids, sureness=np.where(labels >= 0, own, 0.0))
+
+
 def _tracks(voices: Voices, windows_of_block: int) -> Labels:
     """The first voice of each voice's track; a track ends with its block."""
     tracks = np.arange(len(voices.windows))

@@ -16,12 +16,13 @@ Legend: ``F`` frame of a window, ``L`` local speaker, ``G`` frame of the recordi
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from talkover.annotate.activity_spans import stretches_of
+from talkover.annotate.diarization.stretches import Likely
 from talkover.annotate.media import RATE
 
 LEAST_ACTIVITY = 0.02
@@ -104,6 +105,12 @@ class Decided:
     activity: NDArray[np.float64]
     heard: NDArray[np.float64]
 
+    def with_voices(self, likely: Likely, grid: Grid) -> Decided:
+        """The same, with the mean of each person's activity and how likely their voice is."""
+        middles = (self.first + np.arange(len(self.activity))) * grid.frame + grid.frame // 2
+        mean = (self.activity + likely.at(middles)) / (1.0 + likely.weight)
+        return replace(self, activity=mean)
+
 
 def stitched(
     windows: Iterable[NDArray[np.float32]],
@@ -158,11 +165,39 @@ def _mean(
     return Decided(first=first, activity=np.minimum(activity * share, 1.0), heard=heard * share)
 
 
-def speaking(decided: Decided, config: StitchConfig) -> NDArray[np.bool_]:
-    """Who speaks in each frame, ``[G, K]``."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Speech:
+    """What a detector of speech says of the recording's frames, whoever speaks.
+
+    Attributes:
+        possible: Where anybody may speak, ``[G]``.
+        sure: Where somebody does, ``[G]``.
+    """
+
+    possible: NDArray[np.bool_]
+    sure: NDArray[np.bool_]
+
+    def part(self, first: int, count: int) -> Speech:
+        """Of some frames."""
+        inside = slice(first, first + count)
+        return Speech(possible=self.possible[inside], sure=self.sure[inside])
+
+
+def speaking(
+    decided: Decided, config: StitchConfig, speech: Speech | None = None
+) -> NDArray[np.bool_]:
+    """Who speaks in each frame, ``[G, K]``.
+
+    Args:
+        decided: Some frames.
+        config: Thresholds.
+        speech: What a detector of speech says of these frames; None where nobody asked one.
+    """
     thresholds = np.full(decided.heard.shape[1], config.overlap)
     thresholds[:1] = config.speech
     count = np.cumprod(decided.heard >= thresholds, axis=1).sum(axis=1)  # [G]
+    if speech is not None:
+        count = np.where(speech.possible, np.maximum(count, speech.sure), 0)
     order = np.argsort(-decided.activity, axis=1, kind="stable")
     rank = np.argsort(order, axis=1, kind="stable")
     return np.asarray((rank < count[:, None]) & (decided.activity >= LEAST_ACTIVITY))
@@ -173,7 +208,8 @@ def turns_of(
     grid: Grid,
     config: StitchConfig,
     *,
-    gate: NDArray[np.bool_] | None = None,
+    speech: Speech | None = None,
+    likely: Likely | None = None,
 ) -> list[PersonTurn]:
     """Turns of everybody by start, none beyond the recording.
 
@@ -181,14 +217,16 @@ def turns_of(
         frames: In order, as of `stitched`.
         grid: Where they lie.
         config: Thresholds and least lengths.
-        gate: Frames of the recording in which anybody may speak, None for all.
+        speech: What a detector of speech says of the recording; None where nobody asked one.
+        likely: How likely each person is by their voice; None for activity alone.
     """
     runs: dict[int, list[_Run]] = {}
     gap = config.gap * RATE / grid.frame
     for decided in frames:
-        on = speaking(decided, config)
-        if gate is not None:
-            on &= gate[decided.first : decided.first + len(on), None]
+        if likely is not None:
+            decided = decided.with_voices(likely, grid)
+        part = None if speech is None else speech.part(decided.first, len(decided.heard))
+        on = speaking(decided, config, part)
         for person in np.flatnonzero(on.any(axis=0)).tolist():
             own = runs.setdefault(person, [])
             for start, end in stretches_of(on[:, person]).tolist():

@@ -238,7 +238,7 @@ def hear(
         activities.append(
             _without_the_end(activity, first * hop, hop, audio.num_samples, segmenter)
         )
-        features = _features(audio, embedder, first * hop, (last - 1) * hop + size)
+        features = features_between(audio, embedder, first * hop, (last - 1) * hop + size)
         for number in range(first, last):
             at = (number - first) * hop // embedder.frame_samples
             heard = _heard(
@@ -262,7 +262,7 @@ def hear(
     )
 
 
-def _features(
+def features_between(
     audio: DecodedAudio, embedder: Embedder, start: int, stop: int
 ) -> NDArray[np.float32]:
     """Features of the frames from one sample to another, heard with what is around them."""

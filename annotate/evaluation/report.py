@@ -132,6 +132,7 @@ def to_markdown(evaluation: Evaluation) -> str:
     if scored := evaluation.simulated:
         lines += ["", "## By folder", "", *_folder_table(scored)]
         lines += ["", "## By sound", "", *_event_table(scored)]
+        lines += _voices_text(evaluation)
         lines += ["", f"{scored.seconds / 3600:.2f} h in {len(scored.sessions)} sessions. "]
         lines[-1] += _lost_text(scored)
         cuts = ", ".join(f"{n} {kind}" for kind, n in evaluation.declared_cuts.items())
@@ -240,6 +241,21 @@ def _real_table(one: RealScored) -> list[str]:
         bias = own["speaker_count"].parts["bias"]
         lines.append(f"| {name} | {' | '.join(map(_text, cells))} | {bias:+.0f} |")
     return lines
+
+
+def _voices_text(evaluation: Evaluation) -> list[str]:
+    """What stands behind the share of strangers who got a name."""
+    voices = evaluation.voices
+    if voices is None:
+        return []
+    text = (
+        f"Strangers: {voices.accepted} of {voices.unknown} trials got a name; "
+        f"{len(voices.strangers)} people, {voices.groups} groups of {voices.enrolled} voices in all"
+    )
+    if interval := evaluation.intervals.get("accepted_unknown"):
+        low, high = interval
+        text += f"; 95 % interval of the share by person {low:.3f} to {high:.3f}"
+    return ["", text + "."]
 
 
 def _lost_text(scored: Scored) -> str:

@@ -5,7 +5,7 @@
     OUT/evaluation.json     every figure, with those of each session
         evaluation.md       the same as tables
         annotated/          the simulated sessions, annotated
-        voices/             clips of those who were enrolled; the sessions, annotated with them
+        voices/             clips of those who were enrolled; the sessions, annotated with each five
         music/  real-N/     pieces of known tempo and recordings labelled by people, annotated
         cache/              results of stages, shared by all of these
 
@@ -31,11 +31,12 @@ from talkover.annotate.evaluation.sides import (
     read_known,
     segment_lengths,
 )
-from talkover.annotate.evaluation.voices import Kin, Recognition, count_recognised, enrol_some
+from talkover.annotate.evaluation.voices import Kin, Recognition, count_recognised, enrol_groups
 from talkover.annotate.run import annotate_files
 from talkover.manifests.errors import ConfigurationError
 from talkover.manifests.markers import atomic_path
 from talkover.manifests.score.bootstrap import bootstrap_intervals
+from talkover.manifests.score.tally import Tally
 
 Advance = Callable[[float], None]
 OF_SPEECH_KINDS = ("vad", "diarizer")
@@ -81,7 +82,7 @@ def evaluate_annotator(
     *,
     config: AnnotationConfig | None = None,
     voices: bool = True,
-    kin: Kin = str,
+    kin: str | None = None,
     music: Path | None = None,
     real: Sequence[RealSet] = (),
     sample: bool = True,
@@ -97,8 +98,9 @@ def evaluate_annotator(
         manifests: Folders of sessions whose truth is known, simulated or labelled; may be none.
         out: Folder to write.
         config: How to annotate; the defaults if None.
-        voices: Also enrol half of the voices that speak in several sessions.
-        kin: The person behind a voice, where one person has several, such as changed in speed.
+        voices: Also enrol voices, five people at a time, and see who is known again.
+        kin: What parts a person's name from a variant's, where one person has several voices, as
+            the ``-`` of ``ana-x85``, who is ana at another speed; None if each name is a person.
         music: Table of pieces with the columns ``file`` and ``bpm``.
         real: Recordings labelled by people.
         sample: Also score the call that comes with pyannote.audio, where that is installed.
@@ -129,8 +131,9 @@ def evaluate_annotator(
     if known:
         found = _simulated(annotator, known, bootstrap=bootstrap, seed=seed)
         if voices:
-            recognition = _voices(annotator, known, kin, seed)
-            found = dataclasses.replace(found, voices=recognition)
+            recognition = _voices(annotator, known, _kin_by(kin), seed)
+            intervals = {**found.intervals, **_voice_intervals(recognition, bootstrap, seed)}
+            found = dataclasses.replace(found, voices=recognition, intervals=intervals)
     if music is not None:
         pieces = read_pieces(music)
         said = annotator.run([p.path for p in pieces], "music", config=_music_only(annotator))
@@ -165,12 +168,34 @@ def _voices(
     if backends.embedder.is_off or backends.diarizer.is_off:
         return None
     try:
-        enrolled = enrol_some(known, annotator.out / "voices" / "enrolled", seed=seed)
+        groups = enrol_groups(known, annotator.out / "voices" / "enrolled", seed=seed, kin=kin)
     except ConfigurationError:  # such as one session of each voice: there is nothing to try it on
         return None
-    audio = [one.audio for one in known]
-    said = annotator.run(audio, "voices/annotated", enrol=enrolled.folder)
-    return count_recognised(known, said, enrolled, kin)
+    found = Recognition(groups=0)
+    for enrolled in groups:
+        said = annotator.run(
+            [one.audio for one in known],
+            f"voices/annotated-{enrolled.folder.name}",
+            enrol=enrolled.folder,
+        )
+        found += count_recognised(known, said, enrolled, kin)
+    return found
+
+
+def _kin_by(separator: str | None) -> Kin:
+    return str if separator is None else lambda name: name.partition(separator)[0]
+
+
+def _voice_intervals(
+    found: Recognition | None, bootstrap: int, seed: int
+) -> dict[str, tuple[float, float]]:
+    """Drawn by person: the trials of one person are not independent."""
+    strangers = {} if found is None else found.strangers
+    tallies = {
+        person: {"accepted_unknown": Tally(errors=accepted, length=trials)}
+        for person, (trials, accepted) in strangers.items()
+    }
+    return bootstrap_intervals(tallies, bootstrap, seed)
 
 
 def _music_only(annotator: _Annotator) -> AnnotationConfig:

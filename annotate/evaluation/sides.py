@@ -152,8 +152,8 @@ def hypothesis_side(annotated: Annotated, session: Session) -> Side:
 
 
 def is_named(event: SoundEvent) -> bool:
-    """Whether an event claims to be of a class, and not just of an acoustic shape."""
-    return (event.attributes or {}).get("label_source") != "dsp"
+    """Whether an event claims to be of a class, and not just of an acoustic shape, or a sound."""
+    return (event.attributes or {}).get("label_source") not in ("dsp", "any_sound")
 
 
 def segment_lengths(folder: Path) -> list[float]:

@@ -1,8 +1,9 @@
 """Are people known again, and strangers not? Enrolment, tried on sessions with known speakers.
 
-Some of the voices that speak in several sessions are enrolled with what they say alone in one of
-them. In all sessions the annotator then says who is who; a speaker of the session that a voice was
-enrolled from does not count for that voice. Everybody else is unknown, and has to stay so.
+All voices with enough speech are enrolled, five people at a time, with what they say alone in one
+session. For each five the annotator says who is who in all sessions; a speaker of the session that
+a voice was enrolled from does not count for that voice. Everybody else is unknown, and has to stay
+so. So every speaker is tried against several fives.
 """
 
 from __future__ import annotations
@@ -28,8 +29,10 @@ LEAST_ALONE = 6.0
 """Seconds that a voice must speak alone in a session to be enrolled from it."""
 MOST_ENROLLED = 20.0
 """Seconds of a voice that are enrolled."""
-ENROLLED_SHARE = 0.5
-"""Of the voices that could be enrolled."""
+GROUP = 5
+"""People that are enrolled at a time."""
+MOST_GROUPS = 6
+"""Times that all sessions are heard: enough for a few hundred trials."""
 SHORTEST = 0.3
 """Seconds; shorter stretches alone do not go into a clip."""
 
@@ -55,6 +58,28 @@ class Recognition:
     """Of these, who got a name."""
     too_short: int = 0
     """Speakers who were not compared to anybody, for want of speech; in none of the others."""
+    groups: int = 1
+    """Times that some were enrolled and all sessions heard."""
+    strangers: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Each unknown person's trials, and those in which they got a name."""
+
+    def __add__(self, other: Recognition) -> Recognition:
+        """Counts of both, of the same sessions with others enrolled."""
+        counts = {
+            name: getattr(self, name) + getattr(other, name)
+            for name in self.__dataclass_fields__
+            if name != "strangers"
+        }
+        people = sorted({*self.strangers, *other.strangers})
+        none = (0, 0)
+        strangers = {
+            name: (
+                self.strangers.get(name, none)[0] + other.strangers.get(name, none)[0],
+                self.strangers.get(name, none)[1] + other.strangers.get(name, none)[1],
+            )
+            for name in people
+        }
+        return Recognition(**counts, strangers=strangers)
 
     @property
     def accepted_share(self) -> float | None:
@@ -76,13 +101,18 @@ class Enrolled:
     """Name of the session that each voice was enrolled from."""
 
 
-def enrol_some(known: Sequence[Known], folder: Path, *, seed: int) -> Enrolled:
-    """Write clips of half of the voices that speak in several sessions.
+def enrol_groups(
+    known: Sequence[Known], folder: Path, *, seed: int, kin: Kin = str
+) -> list[Enrolled]:
+    """Write clips of all voices that speak alone for long enough, five people a group.
+
+    Voices that speak in several sessions come first, since others can only be strangers.
 
     Args:
         known: Sessions with known speakers.
-        folder: Made; gets ``NAME.wav``.
-        seed: Decides who is enrolled.
+        folder: Made; gets ``GROUP/NAME.wav``.
+        seed: Decides who is with whom.
+        kin: The person behind a voice; of one person only one voice is in a group.
 
     Raises:
         ConfigurationError: If no voice speaks in two sessions and alone for long enough.
@@ -94,24 +124,41 @@ def enrol_some(known: Sequence[Known], folder: Path, *, seed: int) -> Enrolled:
     able = [
         speaker
         for speaker in sorted(alone)
-        if len(alone[speaker]) > 1 and max(map(total, alone[speaker].values())) >= LEAST_ALONE
+        if max(map(total, alone[speaker].values())) >= LEAST_ALONE
     ]
-    if not able:
+    if not any(len(alone[speaker]) > 1 for speaker in able):
         raise ConfigurationError(
             f"no voice speaks in two sessions, in one of them {LEAST_ALONE:g} s alone: "
             "nobody can be enrolled"
         )
     rng = generator(seed, SESSION_OF_CORPUS, "annotate-eval/enrolled")
-    count = max(1, round(ENROLLED_SHARE * len(able)))
-    chosen = sorted(rng.permutation(len(able))[:count].tolist())
+    mixed = [able[n] for n in rng.permutation(len(able)).tolist()]
+    mixed.sort(key=lambda speaker: len(alone[speaker]) < 2)
     by_name = {one.name: one for one in known}
-    folder.mkdir(parents=True, exist_ok=True)
-    origin = {}
-    for speaker in (able[n] for n in chosen):
-        longest = max(alone[speaker], key=lambda name: (total(alone[speaker][name]), name))
-        origin[speaker] = longest
-        _write_clip(by_name[longest], alone[speaker][longest], folder / f"{speaker}.wav")
-    return Enrolled(folder=folder, origin=origin)
+    found = []
+    for number, voices in enumerate(_groups(mixed, kin)[:MOST_GROUPS]):
+        own = folder / f"{number:02d}"
+        own.mkdir(parents=True, exist_ok=True)
+        origin = {}
+        for speaker in sorted(voices):
+            longest = max(alone[speaker], key=lambda name: (total(alone[speaker][name]), name))
+            origin[speaker] = longest
+            _write_clip(by_name[longest], alone[speaker][longest], own / f"{speaker}.wav")
+        found.append(Enrolled(folder=own, origin=origin))
+    return found
+
+
+def _groups(voices: Sequence[str], kin: Kin) -> list[list[str]]:
+    """Voices in order, each in the first group that has room and nobody of the same person."""
+    groups: list[list[str]] = []
+    for voice in voices:
+        for group in groups:
+            if len(group) < GROUP and kin(voice) not in map(kin, group):
+                group.append(voice)
+                break
+        else:
+            groups.append([voice])
+    return groups
 
 
 def stretches_alone(side: Side) -> dict[str, Spans]:
@@ -142,7 +189,8 @@ def count_recognised(
         kin: The person behind a voice.
     """
     families = {kin(name) for name in enrolled.origin}
-    known_count = right = wrong = unknown = accepted = too_short = 0
+    known_count = right = wrong = too_short = 0
+    strangers: dict[str, tuple[int, int]] = {}
     for one in known:
         found = annotated.sessions.get(one.session.audio.sha256 or "")
         if found is None or found.annotation is None:
@@ -159,16 +207,17 @@ def count_recognised(
                 right += voice.name == speaker
                 wrong += voice.name not in (None, speaker)
             elif kin(speaker) not in families:
-                unknown += 1
-                accepted += voice.name is not None
+                trials, accepted = strangers.get(kin(speaker), (0, 0))
+                strangers[kin(speaker)] = (trials + 1, accepted + (voice.name is not None))
     return Recognition(
         enrolled=len(enrolled.origin),
         known=known_count,
         right=right,
         wrong=wrong,
-        unknown=unknown,
-        accepted=accepted,
+        unknown=sum(trials for trials, _ in strangers.values()),
+        accepted=sum(accepted for _, accepted in strangers.values()),
         too_short=too_short,
+        strangers=dict(sorted(strangers.items())),
     )
 
 

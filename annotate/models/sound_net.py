@@ -24,6 +24,9 @@ SCALE = 0.3
 LEVEL_FRAMES = 500
 """Log-mel frames to each side over which the level is taken out: 5 s."""
 ACTIVITIES = ("speech", "music", "noise", "silence")
+ANY_SOUND = "any_sound"
+"""Label of sound events of whatever kind: when they begin and end is easier to tell than what they
+are, and told alike for kinds that nobody has heard before."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +42,8 @@ class SoundNetConfig:
     dilations: tuple[int, ...] = (1, 2, 4, 8)
     """Of the blocks over time."""
     dropout: float = 0.1
+    any_sound: bool = False
+    """Also tell when any sound event is heard, under the label `ANY_SOUND`."""
 
     def __post_init__(self) -> None:
         """Lists of JSON become tuples."""
@@ -51,8 +56,8 @@ class SoundNetConfig:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """All labels: activities, then events."""
-        return (*ACTIVITIES, *self.events)
+        """All labels: activities, then events, then that of any event."""
+        return (*ACTIVITIES, *self.events, *((ANY_SOUND,) if self.any_sound else ()))
 
     @property
     def halo_frames(self) -> int:

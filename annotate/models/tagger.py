@@ -24,6 +24,7 @@ from talkover.annotate.models.files import (
 from talkover.annotate.models.mels import HOP, RATE, LogMel
 from talkover.annotate.models.sound_net import (
     ACTIVITIES,
+    ANY_SOUND,
     FRAME,
     STRIDE,
     SoundNet,
@@ -114,8 +115,13 @@ class Tagger:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """All labels: activities, then events."""
+        """All labels: activities, then events, then that of any event where there is one."""
         return self._network.config.labels
+
+    @property
+    def any_sound(self) -> str | None:
+        """Label of sound events of whatever kind, if the model has one."""
+        return ANY_SOUND if self._network.config.any_sound else None
 
     @property
     def hop_s(self) -> float:

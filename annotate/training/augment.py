@@ -29,6 +29,10 @@ class AugmentConfig:
     """Probability that some bands are not heard."""
     most_masked: int = 12
     """Bands."""
+    coloured: float = 0.0
+    """Probability of another microphone: a smooth random gain of the bands."""
+    colour_db: float = 8.0
+    """Largest such gain or loss."""
 
 
 def sum_of(one: Mels, other: Mels, gain_db: float) -> Mels:
@@ -40,13 +44,28 @@ def shift_bands(mels: Mels, rng: np.random.Generator, config: AugmentConfig) -> 
     """All bands moved up or down by up to two, the outermost repeated."""
     if rng.random() >= config.shift:
         return mels
-    by = int(rng.choice([-2, -1, 1, 2]))
+    return moved_bands(mels, int(rng.choice([-2, -1, 1, 2])))
+
+
+def moved_bands(mels: Mels, by: int) -> Mels:
+    """All bands moved up (or down, below 0), the outermost repeated."""
+    if by == 0:
+        return mels
     moved = np.roll(mels, by, axis=1)
     if by > 0:
         moved[:, :by] = mels[:, :1]
     else:
         moved[:, by:] = mels[:, -1:]
     return moved
+
+
+def colour(mels: Mels, rng: np.random.Generator, config: AugmentConfig) -> Mels:
+    """A smooth gain over the bands, as of another microphone or place."""
+    if rng.random() >= config.coloured:
+        return mels
+    knots = rng.uniform(-config.colour_db, config.colour_db, KNOTS) * np.log(10) / 10
+    bands = np.interp(np.linspace(0, KNOTS - 1, mels.shape[1]), np.arange(KNOTS), knots)
+    return np.asarray(mels + bands.astype(np.float32))
 
 
 def add_noise(mels: Mels, rng: np.random.Generator, config: AugmentConfig) -> Mels:

@@ -5,16 +5,28 @@ Legend: ``S`` frame of 0.1 s, ``N`` trial.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from talkover.annotate.models.sound_net import FRAME, SoundNet
+from talkover.annotate.models.sound_net import ACTIVITIES, ANY_SOUND, SoundNet
 from talkover.annotate.models.tagger import Threshold
 from talkover.annotate.models.voice_net import VoiceNet
 from talkover.annotate.models.window_net import WindowNet
-from talkover.annotate.training.event_scores import EventCounts, count_events, spans_on
+from talkover.annotate.training.enrolment_trials import (
+    draw_trials,
+    hear_voices,
+    safe_rule,
+    shares,
+)
+from talkover.annotate.training.event_rules import (
+    best_alone,
+    best_together,
+    try_names,
+    try_rules,
+)
+from talkover.annotate.training.event_scores import count_events, total_of
 from talkover.annotate.training.measure import (
     equal_error,
     frame_f1,
@@ -24,22 +36,16 @@ from talkover.annotate.training.measure import (
     trials,
 )
 from talkover.annotate.training.sessions import HeardSession
-from talkover.manifests.seeds import SESSION_OF_CORPUS, generator
+from talkover.annotate.training.tagger_decisions import claims_of, decided, decided_frames
 
-FRAME_S = FRAME / 16000
-ONSETS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9)
+ONSETS = (*(round(0.05 * step, 2) for step in range(2, 20)), 0.97, 0.98, 0.985, 0.99)
 OFFSET_SHARES = (0.3, 0.5, 0.75, 1.0)
 """Of the onset."""
-SHORTEST = (0.1, 0.2, 0.4)
+SHORTEST = (0.1, 0.2, 0.4, 0.6)
 """Seconds."""
-GAPS = (0.1, 0.3, 0.6)
+GAPS = (0.1, 0.2, 0.4, 0.7)
 """Seconds."""
-ENROLLED = 5
-"""Known voices in each trial of enrolment."""
-FALSE_ACCEPTS = 0.03
-"""Unknown people who may be taken for a known one, in calibration; the bar of the test is 5 %."""
 MARGIN = 0.05
-TRIALS = 2000
 
 
 def overlap_threshold(
@@ -73,31 +79,10 @@ def embedding_thresholds(
             figures[f"eer_{seconds:g}s_{name}"] = round(rate, 4)
             if seconds == 2.0:
                 thresholds["verification" if not within else "clustering"] = round(level, 4)
-    thresholds["enrolment"] = round(_enrolment_threshold(network, sessions), 4)
-    thresholds["margin"] = MARGIN
-    return thresholds, figures
-
-
-def _enrolment_threshold(network: VoiceNet, sessions: Sequence[HeardSession]) -> float:
-    """Cosine that few unknown voices reach, to the best of `ENROLLED` known ones."""
-    found = stretches_of(network, sessions, 3.0)
-    voice, session = np.array(found.voices), np.array(found.sessions)
-    origin = np.array([v.split("-x")[0] for v in found.voices])
-    profiles = {}
-    for name in sorted(set(found.voices)):
-        mean = found.vectors[voice == name].mean(axis=0)
-        profiles[name] = mean / np.linalg.norm(mean)
-    rng = generator(0, SESSION_OF_CORPUS, "calibrate/enrolment")
-    best = []
-    for _ in range(TRIALS):
-        who = int(rng.integers(len(voice)))
-        same = (voice == voice[who]) & (session == session[who])
-        person = found.vectors[same].mean(axis=0)
-        others = [name for name in profiles if name.split("-x")[0] != origin[who]]
-        known = rng.permutation(len(others))[:ENROLLED]
-        person = person / np.linalg.norm(person)
-        best.append(max(float(person @ profiles[others[int(k)]]) for k in known))
-    return float(np.quantile(best, 1 - FALSE_ACCEPTS))
+    found_trials = draw_trials(hear_voices(network, sessions))
+    rule = safe_rule(found_trials)
+    thresholds |= {**rule, "margin": MARGIN}
+    return thresholds, {**figures, **shares(found_trials, rule)}
 
 
 def tagger_thresholds(
@@ -105,53 +90,81 @@ def tagger_thresholds(
 ) -> tuple[dict[str, Threshold], dict[str, float]]:
     """How the curve of each label becomes events, and the F1 that this gives.
 
-    Onset and offset of activities are those of the best F1 of frames; for events, with shortest
-    length and gap, those of the best F1 of events.
+    Those of activities are of the best F1 of frames, each by itself; that of any sound event of
+    the best F1 of events of whatever kind; those of the kinds together of the best F1 of events.
 
     Args:
         network: The model.
         sessions: With clips that it was not trained on.
     """
+    config = network.config
     curves = [label_curves(network, session) for session in sessions]
-    thresholds, figures = {}, {}
-    for column, label in enumerate(network.config.labels):
+    thresholds = {}
+    for column, label in enumerate(config.labels):
         there = [session.sounding[:, column] for session in sessions]
         own = [curve[:, column] for curve in curves]
-        best, score = Threshold(), -1.0
-        for candidate in _candidates(label in network.config.events):
-            value = (
-                _event_score(there, own, candidate)
-                if label in network.config.events
-                else _frame_score(there, own, candidate)
-            )
-            if value > score:
-                best, score = candidate, value
-        thresholds[label] = best
-        figures[label] = round(score, 4)
-    return thresholds, figures
+        if label in ACTIVITIES:
+            scores = {rule: _frame_score(there, own, rule) for rule in _activity_rules()}
+            thresholds[label] = max(scores, key=lambda rule: scores[rule])
+        elif label == ANY_SOUND:
+            thresholds[label] = best_alone(try_rules(there, own, _event_rules()))
+    claims = [claims_of(curve, config, thresholds) for curve in curves]
+    trials = {}
+    for kind, label in enumerate(config.events):
+        there = [session.sounding[:, len(ACTIVITIES) + kind] for session in sessions]
+        trials[label] = try_names(there, [[c for c in own if c.kind == kind] for own in claims])
+    thresholds |= best_together(trials)[0]
+    return thresholds, tagger_scores(network, sessions, thresholds)
 
 
-def decided(curve: NDArray[np.float32], threshold: Threshold) -> NDArray[np.bool_]:
-    """Frames that are on: hysteresis, gaps filled, short ones dropped."""
-    result = np.zeros(len(curve), dtype=np.bool_)
-    for start, end in spans_on(
-        curve,
-        onset=threshold.onset,
-        offset=threshold.offset,
-        shortest=round(threshold.shortest_s / FRAME_S),
-        gap=round(threshold.gap_s / FRAME_S),
-    ):
-        result[start:end] = True
-    return result
+def tagger_scores(
+    network: SoundNet, sessions: Sequence[HeardSession], thresholds: Mapping[str, Threshold]
+) -> dict[str, float]:
+    """F1 of the frames of each label, their means, and F1 of events, of whatever kind and named.
+
+    Args:
+        network: The model.
+        sessions: The truth.
+        thresholds: Of each label.
+    """
+    labels = network.config.labels
+    there = [session.sounding[:, : len(labels)] for session in sessions]
+    found = [
+        decided_frames(label_curves(network, session), network.config, thresholds)
+        for session in sessions
+    ]
+    whole, claimed = np.concatenate(there), np.concatenate(found)
+    figures = {
+        label: round(frame_f1(whole[:, column], claimed[:, column]), 4)
+        for column, label in enumerate(labels)
+    }
+    for name, group in (("activities", ACTIVITIES), ("events", network.config.events)):
+        figures[f"{name}_mean"] = round(float(np.mean([figures[label] for label in group])), 4)
+    for name, group in (("event_f1", network.config.events), ("event_f1_any_label", (ANY_SOUND,))):
+        counts = total_of(
+            count_events(real[:, labels.index(label)], said[:, labels.index(label)])
+            for real, said in zip(there, found, strict=True)
+            for label in group
+        )
+        figures[name] = round(counts.f1, 4)
+    return figures
 
 
-def _candidates(is_event: bool) -> list[Threshold]:
-    lengths = [(s, g) for s in SHORTEST for g in GAPS] if is_event else [(0.3, 0.5)]
+def _activity_rules() -> list[Threshold]:
+    return [
+        Threshold(onset=onset, offset=round(onset * share, 4), shortest_s=0.3, gap_s=0.5)
+        for onset in ONSETS
+        for share in OFFSET_SHARES
+    ]
+
+
+def _event_rules() -> list[Threshold]:
     return [
         Threshold(onset=onset, offset=round(onset * share, 4), shortest_s=shortest, gap_s=gap)
         for onset in ONSETS
         for share in OFFSET_SHARES
-        for shortest, gap in lengths
+        for shortest in SHORTEST
+        for gap in GAPS
     ]
 
 
@@ -160,16 +173,3 @@ def _frame_score(
 ) -> float:
     found = np.concatenate([decided(curve, threshold) for curve in curves])
     return frame_f1(np.concatenate(there), found)
-
-
-def _event_score(
-    there: Sequence[NDArray[np.bool_]], curves: Sequence[NDArray[np.float32]], threshold: Threshold
-) -> float:
-    """F1 of events, and half of that of frames: the first alone is a jumpy figure of few events."""
-    counts = EventCounts()
-    frames = []
-    for truth, curve in zip(there, curves, strict=True):
-        found = decided(curve, threshold)
-        frames.append(found)
-        counts += count_events(truth, found)
-    return (counts.f1 + 0.5 * frame_f1(np.concatenate(there), np.concatenate(frames))) / 1.5

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from talkover.annotate.models.voice_net import STRIDE, VoiceNet, VoiceNetConfig
-from talkover.annotate.training.augment import AugmentConfig, add_noise, mask_bands
+from talkover.annotate.training.augment import AugmentConfig, add_noise, mask_bands, moved_bands
 from talkover.annotate.training.loop import LoopConfig, mixed
 from talkover.annotate.training.sessions import HeardSession
 
@@ -38,6 +38,9 @@ class EmbeddingTraining:
     augment: AugmentConfig = field(
         default_factory=lambda: AugmentConfig(shift=0.0, noise=0.4, masked=0.5)
     )
+    shifts: tuple[int, ...] = (0,)
+    """Mel bands by which voices are moved; each shift of a voice counts as another voice, which
+    makes many of few."""
     batch: int = 96
     """Stretches."""
     stretch_s: float = 2.4
@@ -69,7 +72,7 @@ class EmbeddingTrainer:
         self.voices = tuple(sorted(self._places))
         if len(self.voices) < 2:
             raise ValueError("needs stretches of at least two voices to tell them apart")
-        centres = torch.empty(len(self.voices), config.network.dimension)
+        centres = torch.empty(len(self.voices) * len(config.shifts), config.network.dimension)
         nn.init.normal_(centres, std=0.05)
         self._centres = nn.Parameter(centres)
         self._step = 0
@@ -80,8 +83,12 @@ class EmbeddingTrainer:
 
     def loss(self, rng: np.random.Generator) -> Tensor:
         """Mean loss of one batch."""
-        chosen = rng.integers(len(self.voices), size=self._config.batch)
-        drawn = [self._stretch(self.voices[int(number)], rng) for number in chosen]
+        shifts = self._config.shifts
+        chosen = rng.integers(len(self.voices) * len(shifts), size=self._config.batch)
+        drawn = [
+            self._stretch(self.voices[number // len(shifts)], shifts[number % len(shifts)], rng)
+            for number in chosen.tolist()
+        ]
         mels = torch.from_numpy(np.stack([mels for mels, _ in drawn])).transpose(1, 2)
         masks = torch.from_numpy(np.stack([mask for _, mask in drawn]))[:, None]
         with mixed(self._config.loop):
@@ -97,14 +104,15 @@ class EmbeddingTrainer:
         )
 
     def _stretch(
-        self, voice: str, rng: np.random.Generator
+        self, voice: str, shift: int, rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Log-mel frames, and where the voice is alone, in frames of the model."""
+        """Log-mel frames moved by some bands, and where the voice is alone, in model frames."""
         places = self._places[voice]
         number, first, column = places[int(rng.integers(len(places)))]
         session = self._sessions[number]
         first = int(np.clip(first + rng.integers(-40, 41), 0, session.num_frames - self._frames))
         mels = session.mels[first : first + self._frames].astype(np.float32)
+        mels = moved_bands(mels, shift)
         speaking = session.speaking[first : first + self._frames]
         alone = speaking[:, column] & (speaking.sum(axis=1) == 1)
         mask = alone.reshape(-1, STRIDE).mean(axis=1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Events from curves and their F1, in frames of 0.1 s.
+"""F1 of events, in frames of 0.1 s.
 
 An event is found if one of its label begins within two frames of it and ends within two frames, or
 a fifth of its length (the rule of the DCASE challenges; Mesaros et al. 2016).
@@ -8,6 +8,7 @@ Legend: ``S`` frame of 0.1 s.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,15 +43,32 @@ class EventCounts:
         return 2 * self.matched / max(1, self.there + self.said)
 
 
-def count_events(there: NDArray[np.bool_], said: NDArray[np.bool_]) -> EventCounts:
-    """Match the events of two tracks of frames, each at most once."""
-    real, claimed = runs(there), runs(said)
+def count_events(
+    there: NDArray[np.bool_], said: NDArray[np.bool_], *, collar: int = COLLAR
+) -> EventCounts:
+    """Match the events of two tracks of frames, each at most once.
+
+    Args:
+        there: The truth.
+        said: What was found.
+        collar: Frames.
+    """
+    return match_spans(runs(there), runs(said), collar=collar)
+
+
+def match_spans(real: Spans, claimed: Spans, *, collar: int = COLLAR) -> EventCounts:
+    """The same for spans of frames."""
     if not real or not claimed:
         return EventCounts(there=len(real), said=len(claimed))
-    fits = np.array([[_is_found(one, other) for other in claimed] for one in real])
+    fits = np.array([[_is_found(one, other, collar) for other in claimed] for one in real])
     rows, columns = linear_sum_assignment(-fits.astype(np.float64))
     matched = int(fits[rows, columns].sum())
     return EventCounts(there=len(real), said=len(claimed), matched=matched)
+
+
+def total_of(counts: Iterable[EventCounts]) -> EventCounts:
+    """All of some counts."""
+    return sum(counts, EventCounts())
 
 
 def runs(on: NDArray[np.bool_]) -> Spans:
@@ -63,28 +81,6 @@ def runs(on: NDArray[np.bool_]) -> Spans:
     return [(int(a), int(b)) for a, b in steps.reshape(-1, 2)]
 
 
-def spans_on(
-    curve: NDArray[np.float32], *, onset: float, offset: float, shortest: int, gap: int
-) -> Spans:
-    """Runs that reach the onset, as far as the curve stays above the offset.
-
-    Args:
-        curve: One value a frame.
-        onset: A run must reach it.
-        offset: A run lasts while it is reached.
-        shortest: Frames; shorter runs are dropped, after gaps are filled.
-        gap: Frames; gaps of at most so many are filled.
-    """
-    kept = [(a, b) for a, b in runs(curve >= offset) if curve[a:b].max() >= onset]
-    joined: Spans = []
-    for start, end in kept:
-        if joined and start - joined[-1][1] <= gap:
-            joined[-1] = (joined[-1][0], end)
-        else:
-            joined.append((start, end))
-    return [(a, b) for a, b in joined if b - a >= shortest]
-
-
-def _is_found(real: tuple[int, int], claimed: tuple[int, int]) -> bool:
-    slack = max(COLLAR, LENGTH_SHARE * (real[1] - real[0]))
-    return abs(real[0] - claimed[0]) <= COLLAR and abs(real[1] - claimed[1]) <= slack
+def _is_found(real: tuple[int, int], claimed: tuple[int, int], collar: int) -> bool:
+    slack = max(collar, LENGTH_SHARE * (real[1] - real[0]))
+    return abs(real[0] - claimed[0]) <= collar and abs(real[1] - claimed[1]) <= slack

@@ -6,7 +6,7 @@ Legend: ``T`` frame of a model, ``K`` speaker, ``W`` window, ``D`` dimension, ``
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from talkover.annotate.models.mels import NUM_MELS, RATE
 from talkover.annotate.models.segmentation import powerset_members
-from talkover.annotate.models.sound_net import ACTIVITIES, SoundNet
+from talkover.annotate.models.sound_net import SoundNet
 from talkover.annotate.models.voice_net import STRIDE as VOICE_STRIDE
 from talkover.annotate.models.voice_net import VoiceNet
 from talkover.annotate.models.window_net import FRAME, NUM_SPEAKERS, STRIDE, WindowNet
@@ -245,27 +245,3 @@ def label_curves(network: SoundNet, session: HeardSession) -> NDArray[np.float32
 def frame_f1(there: NDArray[np.bool_], found: NDArray[np.bool_]) -> float:
     """F1 of frames; 0 where there is nothing to find and nothing is found."""
     return float(2 * (there & found).sum() / max(1, there.sum() + found.sum()))
-
-
-def label_figures(
-    network: SoundNet,
-    sessions: Sequence[HeardSession],
-    decide: Mapping[str, Any],
-) -> dict[str, float]:
-    """Frame F1 of each label, and means over activities and over events.
-
-    Args:
-        network: The model.
-        sessions: The truth.
-        decide: By label, a function from a curve to frames that are on.
-    """
-    curves = [label_curves(network, session) for session in sessions]
-    there = np.concatenate([session.sounding for session in sessions])
-    figures: dict[str, float] = {}
-    for column, label in enumerate(network.config.labels):
-        found = np.concatenate([decide[label](curve[:, column]) for curve in curves])
-        figures[label] = round(frame_f1(there[:, column], found), 4)
-    events = [figures[label] for label in network.config.events]
-    figures["activities_mean"] = round(float(np.mean([figures[a] for a in ACTIVITIES])), 4)
-    figures["events_mean"] = round(float(np.mean(events)), 4)
-    return figures

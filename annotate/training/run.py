@@ -22,6 +22,7 @@ from talkover.annotate.models.files import (
     WEIGHTS_FILE,
     ModelDescription,
     ModelKind,
+    build_config,
     load_weights,
     read_description,
     save_model,
@@ -154,7 +155,7 @@ def _trained(work: _Work, kind: ModelKind) -> ModelDescription:
     before: JsonValue = None
     if work.start is not None:
         description = read_description(work.start / kind, kind)
-        load_weights(network, work.start / kind, description)
+        _start_from(network, work.start / kind, description)
         before = {"steps": description.training.get("steps"), "sha256": description.weights_sha256}
 
     def save(folder: Path, made: nn.Module, settings: Any, training: Any) -> ModelDescription:
@@ -192,6 +193,23 @@ def _trained(work: _Work, kind: ModelKind) -> ModelDescription:
     return save(work.out / kind, averaged, settings, training)
 
 
+def _start_from(network: nn.Module, folder: Path, description: ModelDescription) -> None:
+    """Load weights; a tagger of an earlier kind has no label of any sound event, and gets it."""
+    if isinstance(network, SoundNet):
+        earlier = SoundNet(build_config(SoundNetConfig, description, folder))
+        if earlier.config.labels == network.config.labels[:-1]:
+            load_weights(earlier, folder, description)
+            kept = network.state_dict()
+            for name, tensor in earlier.state_dict().items():
+                if tensor.shape == kept[name].shape:
+                    kept[name] = tensor
+                else:
+                    kept[name][: len(tensor)] = tensor
+            network.load_state_dict(kept)
+            return
+    load_weights(network, folder, description)
+
+
 def _segmentation(work: _Work) -> tuple[nn.Module, Trainer, LoopConfig, dict[str, Any]]:
     config = work.config.segmentation
     network = WindowNet(config.network)
@@ -208,7 +226,9 @@ def _embedding(work: _Work) -> tuple[nn.Module, Trainer, LoopConfig, dict[str, A
 
 def _tagger(work: _Work) -> tuple[nn.Module, Trainer, LoopConfig, dict[str, Any]]:
     config = work.config.tagger
-    sizes = SoundNetConfig(events=work.events, channels=config.channels, width=config.width)
+    sizes = SoundNetConfig(
+        events=work.events, channels=config.channels, width=config.width, any_sound=True
+    )
     network = SoundNet(sizes)
     return network, TaggerTrainer(network, work.train, config), config.loop, sizes.as_dict()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any, cast
 
 from pydantic import JsonValue
@@ -15,18 +14,16 @@ from talkover.annotate.models.tagger import Threshold
 from talkover.annotate.models.voice_net import VoiceNet
 from talkover.annotate.models.window_net import WindowNet
 from talkover.annotate.training.calibrate import (
-    decided,
     embedding_thresholds,
     overlap_threshold,
+    tagger_scores,
     tagger_thresholds,
 )
-from talkover.annotate.training.event_scores import EventCounts, count_events
+from talkover.annotate.training.enrolment_trials import draw_trials, hear_voices, shares
 from talkover.annotate.training.measure import (
     DECIDED,
     equal_error,
     frame_f1,
-    label_curves,
-    label_figures,
     second_speakers,
     stretches_of,
     trials,
@@ -80,7 +77,9 @@ def scored(
     if kind == "segmentation":
         return _segmentation_scores(cast(WindowNet, network), sessions, settings)
     if kind == "embedding":
-        return _embedding_scores(cast(VoiceNet, network), sessions)
+        voices = cast(VoiceNet, network)
+        figures = _embedding_scores(voices, sessions)
+        return {**figures, **_enrolment_scores(voices, sessions, settings)}
     return _tagger_scores(cast(SoundNet, network), sessions, settings)
 
 
@@ -103,20 +102,20 @@ def _embedding_scores(network: VoiceNet, sessions: Sequence[HeardSession]) -> Fi
     return figures
 
 
+def _enrolment_scores(
+    network: VoiceNet, sessions: Sequence[HeardSession], settings: Mapping[str, Any]
+) -> Figures:
+    thresholds = settings.get("thresholds", {})
+    if "enrolment" not in thresholds:
+        return {}
+    rule = {name: thresholds[name] for name in ("enrolment", "enrolment_shortness")}
+    return dict(shares(draw_trials(hear_voices(network, sessions)), rule))
+
+
 def _tagger_scores(
     network: SoundNet, sessions: Sequence[HeardSession], settings: Mapping[str, Any]
 ) -> Figures:
     given = settings.get("thresholds", {})
     labels = network.config.labels
     thresholds = {label: Threshold(**given.get(label, {})) for label in labels}
-    deciders = {label: partial(decided, threshold=thresholds[label]) for label in labels}
-    figures: Figures = dict(label_figures(network, sessions, deciders))
-    counts = EventCounts()
-    for session in sessions:
-        curves = label_curves(network, session)
-        for column, label in enumerate(labels):
-            if label in network.config.events:
-                found = deciders[label](curves[:, column])
-                counts += count_events(session.sounding[:, column], found)
-    figures["event_f1"] = round(counts.f1, 4)
-    return figures
+    return dict(tagger_scores(network, sessions, thresholds))

@@ -49,7 +49,8 @@ class HeardSession:
     speaking: Mask
     """Who speaks, shape ``[T, K]``."""
     sounding: Mask
-    """What sounds: the activities, then the labels that were asked for; shape ``[S, L]``."""
+    """What sounds: the activities, then the labels that were asked for, then any sound event;
+    shape ``[S, L]``."""
 
     @property
     def num_frames(self) -> int:
@@ -141,7 +142,7 @@ def _kept_mels(folder: Path, session: Session, cache: Path) -> NDArray[np.float1
 
 def _sounding(session: Session, speaking: Mask, events: Sequence[str]) -> Mask:
     frames = -(-len(speaking) // SOUND_STRIDE)
-    result = np.zeros((frames, len(ACTIVITIES) + len(events)), dtype=np.bool_)
+    result = np.zeros((frames, len(ACTIVITIES) + len(events) + 1), dtype=np.bool_)
     speech, music, noise, silence = (result[:, column] for column in range(len(ACTIVITIES)))
     anybody = np.zeros(frames * SOUND_STRIDE, dtype=np.bool_)
     anybody[: len(speaking)] = speaking.any(axis=1)
@@ -152,6 +153,7 @@ def _sounding(session: Session, speaking: Mask, events: Sequence[str]) -> Mask:
             _fill(music, span, HOP * SOUND_STRIDE)
             continue
         _fill(noise, span, HOP * SOUND_STRIDE)
+        _fill(result[:, -1], span, HOP * SOUND_STRIDE)
         if event.label in events:
             column = len(ACTIVITIES) + list(events).index(event.label)
             _fill(result[:, column], span, HOP * SOUND_STRIDE)

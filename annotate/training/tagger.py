@@ -18,6 +18,7 @@ from talkover.annotate.models.sound_net import ACTIVITIES, STRIDE, SoundNet
 from talkover.annotate.training.augment import (
     AugmentConfig,
     add_noise,
+    colour,
     mask_bands,
     shift_bands,
     sum_of,
@@ -26,6 +27,8 @@ from talkover.annotate.training.loop import LoopConfig, mixed
 from talkover.annotate.training.sessions import HeardSession
 
 FRAMES_PER_SECOND = 100
+EDGE_FRAMES = 2
+"""To each side of where a sound begins or ends: the collar of event F1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +53,8 @@ class TaggerTraining:
     """Probability that a stretch is the sum of two."""
     event_weight: float = 2.0
     """Of an active frame of a sound event in the loss, over an inactive one: events are rare."""
+    edge_weight: float = 1.0
+    """Of a frame at the beginning or end of a sound event, over the others of its label."""
 
 
 class TaggerTrainer:
@@ -90,16 +95,20 @@ class TaggerTrainer:
         with mixed(self._config.loop):
             scores = self._network(mels)  # [B, L, S]
         return functional.binary_cross_entropy_with_logits(
-            scores.float(), active.float(), pos_weight=self._weights
+            scores.float(),
+            active.float(),
+            weight=edge_weights(active, self._config.edge_weight),
+            pos_weight=self._weights,
         )
 
     def _stretch(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         augment = self._config.augment
         mels, labels = self._cut(rng)
-        mels = shift_bands(mels, rng, augment)
+        mels = colour(shift_bands(mels, rng, augment), rng, augment)
         if rng.random() < self._config.mixed:
             more, others = self._cut(rng)
-            mels = sum_of(mels, shift_bands(more, rng, augment), rng.uniform(-8, 8))
+            more = colour(shift_bands(more, rng, augment), rng, augment)
+            mels = sum_of(mels, more, rng.uniform(-8, 8))
             labels = labels | others
             silence = ACTIVITIES.index("silence")
             labels[:, silence] = ~labels[:, :silence].any(axis=1)
@@ -113,7 +122,27 @@ class TaggerTrainer:
         most = session.num_frames // STRIDE - stretch
         first = int(np.clip(frame - rng.integers(stretch), 0, most))
         mels = session.mels[first * STRIDE : first * STRIDE + self._frames].astype(np.float32)
-        return mels, session.sounding[first : first + stretch]
+        return mels, session.sounding[first : first + stretch, : len(self._places)]
+
+
+def edge_weights(active: Tensor, weight: float) -> Tensor:
+    """How much each label of each frame counts: `weight` at the edges of sound events, else 1.
+
+    Args:
+        active: Of all labels, shape ``[B, L, S]``.
+        weight: Of the `EDGE_FRAMES` frames before and after a beginning or an end.
+
+    Returns:
+        Shape ``[B, L, S]``.
+    """
+    sounds = active[:, len(ACTIVITIES) :].float()
+    steps = functional.pad((sounds[:, :, 1:] != sounds[:, :, :-1]).float(), (1, 0))
+    near = functional.max_pool1d(
+        functional.pad(steps, (EDGE_FRAMES - 1, EDGE_FRAMES)), 2 * EDGE_FRAMES, stride=1
+    )
+    weights = torch.ones(active.shape)
+    weights[:, len(ACTIVITIES) :] += (weight - 1) * near
+    return weights
 
 
 def _places(sessions: Sequence[HeardSession], column: int) -> NDArray[np.int64]:

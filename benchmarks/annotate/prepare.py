@@ -1,10 +1,13 @@
 """Training, calibration and test sessions of the annotation models, as split.yaml says.
 
     python benchmarks/annotate/prepare.py DATA OUT [--sets train,calibrate,test] [--jobs 2]
+        [--more-sounds esc10/manifest.csv]
 
 DATA holds `speech/manifest.csv` and `sounds/manifest.csv` with the audio that they name. OUT gets
 one folder of sessions a set and condition (`train/table`, …), made by `talkover simulate`, beside
-the tables they were made of.
+the tables they were made of. `--more-sounds` is a table of further clips, such as `esc10.py` makes;
+split.yaml says which set each of them is for, too. The set `sounds` holds more training sessions,
+for the tagger alone: many sounds, little speech.
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ from talkover.simulate.run import RunRequest, prepare, render_run
 
 HERE = Path(__file__).parent
 SETS = ("train", "calibrate", "test")
+FURTHER = "sounds"
+"""A set of more training sessions, of the voices and clips of `train`."""
 SPEECH_LICENCE = "CC-BY-4.0"
 GAP = 800
 """Samples of silence between the utterances of a warped voice's file."""
@@ -103,12 +108,7 @@ def clip_tables(rows: list[Row], recipe: dict[str, Any], part: str, out: Path) -
     """Tables of sounds, noises and music of a set."""
     sounds = recipe["sounds"]
     esc = [row for row in rows if row["clip_id"].startswith("esc10-")]
-    held_out: dict[str, str] = {}
-    for label in {row["label"] for row in esc}:
-        own = [r for r in esc if r["label"] == label and _fold(r) == sounds["held_out_fold"]]
-        *_, calibrate, test = sorted({_source(r) for r in own})
-        held_out |= {calibrate: "calibrate", test: "test"}
-    held_out |= {_source(r): "test" for r in esc if _fold(r) == sounds["test_fold"]}
+    held_out = held_out_sources(esc, sounds)
     kept = [r for r in esc if held_out.get(_source(r), "train") == part]
     if part == "train":
         folder = out / part / "sounds"
@@ -123,16 +123,29 @@ def clip_tables(rows: list[Row], recipe: dict[str, Any], part: str, out: Path) -
         render_pieces(out / part / "music", recipe["rendered_music"][part], SETS.index(part))
     )
     music = [r for r in rows if r["kind"] == "music"]
-    held_out = set(sounds["music"]["test"])
+    of_test = set(sounds["music"]["test"])
     if part == "calibrate":
         music = []
     else:
-        music = [r for r in music if (r["clip_id"] in held_out) == (part == "test")]
+        music = [r for r in music if (r["clip_id"] in of_test) == (part == "test")]
     return {
         "sounds": write_rows(out / part / "sounds.csv", kept),
         "noise": write_rows(out / part / "noise.csv", kept_noise),
         "music": write_rows(out / part / "music.csv", [*music, *made]),
     }
+
+
+def held_out_sources(esc: list[Row], sounds: dict[str, Any]) -> dict[str, str]:
+    """Set of each source recording that is not for training."""
+    held_out: dict[str, str] = {}
+    for label in sorted({row["label"] for row in esc}):
+        own = [row for row in esc if row["label"] == label]
+        held = {_source(row) for row in own if _fold(row) == sounds["held_out_fold"]}
+        *_, calibrate, test = sorted(held)
+        held_out |= {calibrate: "calibrate", test: "test"}
+        shared = sorted({_source(row) for row in own if _fold(row) == sounds["shared_fold"]})
+        held_out |= dict.fromkeys(shared[len(shared) // 2 :], "calibrate")
+    return held_out | {_source(r): "test" for r in esc if _fold(r) == sounds["test_fold"]}
 
 
 def warped_clip(row: Row, speed: float, folder: Path) -> Row:
@@ -173,27 +186,35 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--sets", default=",".join(SETS))
+    parser.add_argument("--more-sounds", type=Path, help="table of further clips, as of esc10.py")
     parser.add_argument("--hours", type=float, help="of the first of the sets; else of split.yaml")
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     recipe = yaml.safe_load((HERE / "split.yaml").read_text(encoding="utf8"))
     speech = read_rows(options.data / "speech" / "manifest.csv")
     sounds = read_rows(options.data / "sounds" / "manifest.csv")
-    for part in options.sets.split(","):
+    if options.more_sounds is not None:
+        known = {row["clip_id"] for row in sounds}
+        more = read_rows(options.more_sounds)
+        sounds += [row for row in more if row["clip_id"] not in known]
+    for name in options.sets.split(","):
+        part = "train" if name == FURTHER else name
         table = speech_table(speech, recipe, part, options.out)
         tables = clip_tables(sounds, recipe, part, options.out)
-        hours = options.hours or recipe["hours"][part]
-        for number, (name, condition) in enumerate(recipe["conditions"].items()):
+        conditions = recipe["further" if name == FURTHER else "conditions"]
+        hours = options.hours or recipe["hours"][name]
+        first = recipe["seed"] + 100 * (len(SETS) if name == FURTHER else SETS.index(name))
+        for number, (kind, condition) in enumerate(conditions.items()):
             request = RunRequest(
-                out=options.out / part / name,
+                out=options.out / part / kind,
                 corpora=(str(table),),
                 config=settings_of(condition, tables),
-                seed=recipe["seed"] + 100 * SETS.index(part) + number,
+                seed=first + number,
                 hours=hours * condition["share"],
                 cache=options.out / "cache" / part,
             )
             report = render_run(prepare(request, jobs=options.jobs), jobs=options.jobs)
-            print(f"{part}/{name}: {hours * condition['share']:.2f} h {report}", flush=True)
+            print(f"{part}/{kind}: {hours * condition['share']:.2f} h {report}", flush=True)
 
 
 if __name__ == "__main__":

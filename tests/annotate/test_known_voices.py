@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from talkover.annotate.backends.base import BackendError, BackendInfo, BranchResult
 from talkover.annotate.backends.embedder import KnownVoices, clean_stretches
+from talkover.annotate.enrolment import Enrolment, recognise
 from talkover.annotate.events import Event
 from talkover.annotate.media import RATE, DecodedAudio, decode, open_recording
 from talkover.annotate.profiles import enrolled, read_profiles, write_profiles
@@ -186,3 +187,25 @@ def test_clean_stretches_have_one_speaker(turns: list[tuple[str, int, int]]) -> 
             assert not found[start:end].any()
             found[start:end] = True
         assert np.array_equal(found, active[speaker] & alone)
+
+
+@given(st.floats(1, 60), st.floats(0, 0.3), st.floats(-0.2, 1))
+def test_little_speech_needs_less_likeness(seconds: float, shortness: float, cosine: float) -> None:
+    person = np.array([[cosine, np.sqrt(1 - cosine**2)]])
+    rule = Enrolment(similarity=0.6, shortness=shortness)
+    voices = np.array([[1.0, 0.0]])
+    (found,) = recognise(person, ["ana"], voices, rule, np.array([seconds]))
+    needed = 0.6 - shortness / seconds
+    if abs(cosine - needed) > 1e-6:
+        assert (found.name == "ana") == (cosine > needed)
+    (plenty,) = recognise(person, ["ana"], voices, rule)
+    assert found.name is not None or plenty.name is None  # time only ever asks for more
+
+
+def test_the_model_says_how_much_less_short_speech_needs(folder: Path) -> None:
+    class Short(SpectrumVoices):
+        thresholds: ClassVar = {"enrolment": 0.8, "enrolment_shortness": 0.2, "margin": 0.1}
+
+    voices = KnownVoices(folder, embedding=Short())
+    voices.load()
+    assert voices.rule == Enrolment(similarity=0.8, margin=0.1, shortness=0.2)

@@ -98,6 +98,23 @@ def test_bytes_depend_on_no_worker_executor_or_shard(
     assert produced(tmp_path / "sh") == expected
 
 
+@pytest.mark.slow
+def test_ray_gives_the_same_bytes(
+    recordings: Path,
+    tmp_path: Path,
+    energy: AnnotationConfig,
+    produced: Hashes,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))  # of its workers
+    annotate_files([recordings], tmp_path / "one", config=energy, executor="serial")
+    annotate_files([recordings], tmp_path / "ray", config=energy, executor="ray", jobs=2)
+    assert produced(tmp_path / "ray") == produced(tmp_path / "one")
+    logged = json.loads((tmp_path / "ray" / "run" / "log.jsonl").read_text())
+    assert logged["executor"] == "ray"
+
+
 def test_a_torn_part_is_made_again_and_a_whole_one_is_not(
     recordings: Path, tmp_path: Path, energy: AnnotationConfig, produced: Hashes
 ) -> None:

@@ -19,8 +19,9 @@ from talkover.annotate.backends.events import (
     NamedEvents,
     ShapeConfig,
     covered_share,
+    one_name_each,
 )
-from talkover.annotate.events import Curve, check_events
+from talkover.annotate.events import Curve, Event, check_events
 from talkover.annotate.levels import frame_levels, noise_floor
 from talkover.annotate.media import RATE, DecodedAudio, decode, open_recording
 from talkover.annotate.sound_shapes import excess_curve
@@ -182,3 +183,70 @@ def test_rules_that_contradict_are_refused() -> None:
         ShapeConfig(onset_db=3.0, offset_db=8.0)
     with pytest.raises(ValueError, match="longest"):
         ShapeConfig(longest=0.0)
+
+
+sounds = st.lists(
+    st.tuples(st.integers(0, 90), st.integers(1, 30), st.sampled_from("abc"), st.floats(0, 1)),
+    max_size=12,
+)
+
+
+@given(sounds)
+def test_one_sound_has_one_name_and_it_is_the_surest(rows: list) -> None:
+    events = [
+        Event(id="", kind="sound", start=a, end=a + n, label=label, confidence=sure)
+        for a, n, label, sure in rows
+    ]
+    kept = one_name_each(events)
+    assert kept == sorted(kept, key=lambda e: (e.start, e.end, e.label))
+
+    def share(one: Event, other: Event) -> float:
+        common = min(one.end, other.end) - max(one.start, other.start)
+        return max(0, common) / (max(one.end, other.end) - min(one.start, other.start))
+
+    for number, one in enumerate(kept):
+        assert all(share(one, other) < 0.5 for other in kept[number + 1 :])
+    for event in events:
+        rivals = [e for e in kept if share(event, e) >= 0.5 and e.confidence >= event.confidence]
+        assert rivals  # itself, or somebody surer
+
+
+def test_a_sound_begins_where_its_curve_rose(decoded: Decoder) -> None:
+    audio = decoded(noise(10.0))
+    values = np.full(100, 0.1, dtype=np.float32)
+    values[30:50] = 0.4
+    values[40:45] = 0.8
+    curve = {"sound.bell": Curve(name="sound.bell", hop=1600, values=values)}
+    rules = {"sound.bell": Hysteresis(onset=0.7, offset=0.3)}
+    activity = activity_result(MODEL, curve, rules, audio.num_samples)
+    (bell,) = NamedEvents(shapes=False).run(audio, {"activity": activity}).events
+    assert (bell.start, bell.end) == (30 * 1600, 50 * 1600)
+
+
+def test_a_stretch_of_any_sound_has_its_likeliest_name_or_none(decoded: Decoder) -> None:
+    audio = decoded(noise(10.0))
+    any_sound = np.zeros(100, dtype=np.float32)
+    any_sound[10:30] = any_sound[50:70] = any_sound[80:90] = 0.9
+    bell = np.full(100, 0.1, dtype=np.float32)
+    bell[15:40] = 0.8  # ends later than the sound: the edges are those of any sound
+    drum = np.full(100, 0.3, dtype=np.float32)
+    drum[50:70] = 0.6
+    made = {"any_sound": any_sound, "sound.bell": bell, "sound.drum": drum}
+    curves = {n: Curve(name=n, hop=1600, values=values) for n, values in made.items()}
+    rules = {
+        "any_sound": Hysteresis(onset=0.5, offset=0.5),
+        "sound.bell": Hysteresis(onset=0.4, offset=0.4),
+        "sound.drum": Hysteresis(onset=0.5, offset=0.5),
+    }
+    activity = activity_result(MODEL, curves, rules, audio.num_samples)
+    found = NamedEvents(shapes=False).run(audio, {"activity": activity}).events
+    assert [(e.label, e.start // 1600, e.end // 1600) for e in found] == [
+        ("bell", 10, 30),
+        ("drum", 50, 70),
+        ("sound", 80, 90),  # something is there, but what?
+    ]
+    assert found[2].attributes == {"label_source": "any_sound"}
+    assert found[2].confidence == pytest.approx(0.9)
+    assert found[0].confidence == pytest.approx(0.625) and found[0].attributes == {
+        "label_source": "model"
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from inspect import signature
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from talkover.annotate.evaluation.report import (
     rows_of,
     to_markdown,
 )
-from talkover.annotate.evaluation.run import evaluate_annotator
+from talkover.annotate.evaluation.run import _voice_intervals, evaluate_annotator
 from talkover.annotate.evaluation.voices import Recognition
 from talkover.cli import annotate_eval, app
 from talkover.manifests.errors import ConfigurationError
@@ -90,10 +91,30 @@ def test_bars_hold_at_the_bar_and_not_beyond() -> None:
     assert set(AT_MOST) & set(AT_LEAST) == set()
 
 
+def test_strangers_are_reported_with_an_interval_by_person() -> None:
+    strangers = {"ana": (10, 10), "bo": (10, 0)}
+    voices = Recognition(enrolled=10, groups=2, unknown=20, accepted=10, strangers=strangers)
+    intervals = _voice_intervals(voices, 200, 0)
+    assert intervals == {"accepted_unknown": (0.0, 1.0)}  # of two people, not of twenty trials
+    assert _voice_intervals(None, 200, 0) == {}
+    found = Evaluation(
+        claims={},
+        simulated=Scored(sessions={}, events={}, seconds=10.0, lost={}),
+        voices=voices,
+        intervals=intervals,
+    )
+    text = (
+        "Strangers: 10 of 20 trials got a name; 2 people, 2 groups of 10 voices in all; "
+        "95 % interval of the share by person 0.000 to 1.000."
+    )
+    assert text in to_markdown(found)
+    assert text not in to_markdown(replace(found, voices=None))
+
+
 def test_options_of_the_command_have_the_names_and_defaults_of_the_function() -> None:
     options = {name: p.default for name, p in signature(annotate_eval).parameters.items()}
     run = {name: p.default for name, p in signature(evaluate_annotator).parameters.items()}
-    assert set(run) - set(options) == {"progress", "kin"}
+    assert set(run) - set(options) == {"progress"}
     for name in set(run) & set(options) - {"manifests", "config", "real"}:
         assert options[name] == run[name], name
 

@@ -9,14 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
 
 from talkover.annotate.config import AnnotationConfig
 from talkover.annotate.evaluation import voices
 from talkover.annotate.evaluation.sides import Annotated, read_annotated, read_known
 from talkover.annotate.evaluation.voices import (
     Enrolled,
+    Recognition,
     count_recognised,
-    enrol_some,
+    enrol_groups,
     stretches_alone,
 )
 from talkover.annotate.run import annotate_files
@@ -40,22 +43,48 @@ def test_clips_are_as_long_as_the_voice_is_alone(
 ) -> None:
     monkeypatch.setattr(voices, "LEAST_ALONE", 0.5)
     known = read_known([sessions])
-    enrolled = enrol_some(known, tmp_path / "voices", seed=0)
-    assert enrolled.origin
+    groups = enrol_groups(known, tmp_path / "voices", seed=0)
+    assert len(groups) == 1 and groups[0].origin
     by_name = {one.name: one for one in known}
-    for speaker, name in enrolled.origin.items():
-        clip, rate = soundfile.read(tmp_path / "voices" / f"{speaker}.wav")
+    for speaker, name in groups[0].origin.items():
+        clip, rate = soundfile.read(groups[0].folder / f"{speaker}.wav")
         side = voices.side_of_session(by_name[name].session)
         spoken = min(total(stretches_alone(side)[speaker]), voices.MOST_ENROLLED)
         assert len(clip) / rate == pytest.approx(spoken, abs=0.01)
         assert np.abs(clip).max() > 0.01
-    again = enrol_some(known, tmp_path / "again", seed=0)
-    assert again.origin == enrolled.origin
+    again = enrol_groups(known, tmp_path / "again", seed=0)
+    assert [group.origin for group in again] == [group.origin for group in groups]
 
 
 def test_nobody_can_be_enrolled_from_one_session(sessions: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="nobody can be enrolled"):
-        enrol_some(read_known([sessions])[:1], tmp_path, seed=0)
+        enrol_groups(read_known([sessions])[:1], tmp_path, seed=0)
+
+
+@given(st.lists(st.integers(0, 60), unique=True, max_size=40))
+def test_groups_hold_every_voice_once_and_no_person_twice(numbers: list[int]) -> None:
+    names = [f"p{number % 7}-x{number}" for number in numbers]
+
+    def kin(name: str) -> str:
+        return name.partition("-")[0]
+
+    groups = voices._groups(names, kin)
+    assert sorted(name for group in groups for name in group) == sorted(names)
+    for group in groups:
+        assert 0 < len(group) <= voices.GROUP
+        assert len({kin(name) for name in group}) == len(group)
+
+
+def test_counts_of_groups_add_up_by_person() -> None:
+    one = Recognition(enrolled=5, known=2, right=1, unknown=3, accepted=1, strangers={"a": (3, 1)})
+    two = Recognition(
+        enrolled=4, unknown=2, accepted=1, too_short=1, strangers={"a": (1, 0), "b": (1, 1)}
+    )
+    both = one + two
+    assert (both.enrolled, both.groups, both.known, both.right) == (9, 2, 2, 1)
+    assert both.strangers == {"a": (4, 1), "b": (1, 1)}
+    assert (both.unknown, both.accepted, both.too_short) == (5, 2, 1)
+    assert both.accepted_share == pytest.approx(0.4)
 
 
 def _recognising(said: Annotated, names: dict[str, str | None]) -> Annotated:
@@ -112,6 +141,9 @@ def test_who_is_taken_for_whom_is_counted(
         known, _recognising(said, {friend: friend}), enrolled, kin=lambda name: "one"
     )
     assert same_person.unknown == 0 and same_person.accepted_share is None
+
+    assert sum(trials for trials, _ in all_taken.strangers.values()) == all_taken.unknown
+    assert friend not in all_taken.strangers
 
     home = next(one.name for one in known if friend in voices.side_of_session(one.session).activity)
     at_home = Enrolled(folder=tmp_path, origin={friend: home})

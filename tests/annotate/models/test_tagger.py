@@ -50,3 +50,11 @@ def test_thresholds_come_from_the_settings_and_have_defaults(model: Tagger) -> N
     assert model.thresholds["rain"] == Threshold()
     with pytest.raises(ValueError, match="offset <= onset"):
         Threshold(onset=0.3, offset=0.4)
+
+
+def test_any_sound_is_a_label_of_its_own_where_the_model_has_it(model: Tagger) -> None:
+    assert model.any_sound is None
+    sizes = SoundNetConfig(events=("dog",), channels=(4, 6, 8), width=12, any_sound=True)
+    other = Tagger(SoundNet(sizes), Tagger.untrained().card)
+    assert other.any_sound == other.classes[-1] == "any_sound" and other.events == ("dog",)
+    assert other.run(_noise(3, 3200))["any_sound"].shape == (2,)

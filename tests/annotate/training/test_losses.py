@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from talkover.annotate.models.segmentation import powerset_members
-from talkover.annotate.training.augment import AugmentConfig, add_noise, shift_bands, sum_of
+from talkover.annotate.models.sound_net import ACTIVITIES
+from talkover.annotate.training.augment import (
+    AugmentConfig,
+    add_noise,
+    colour,
+    shift_bands,
+    sum_of,
+)
 from talkover.annotate.training.embedding import margin_loss
 from talkover.annotate.training.loop import LoopConfig, rate_at
 from talkover.annotate.training.segmentation import (
@@ -16,6 +23,7 @@ from talkover.annotate.training.segmentation import (
     permutation_free_loss,
     with_a_pause,
 )
+from talkover.annotate.training.tagger import edge_weights
 
 
 def _scores(seed: int) -> torch.Tensor:
@@ -110,6 +118,29 @@ def test_noise_only_adds_and_shifting_moves_every_frame_alike() -> None:
         )
         is mels
     )
+
+
+@given(st.integers(0, 50), st.floats(0.5, 12))
+def test_another_microphone_is_one_smooth_gain_for_all_frames(seed: int, most_db: float) -> None:
+    mels = np.random.default_rng(0).standard_normal((30, 64)).astype(np.float32)
+    config = AugmentConfig(coloured=1.0, colour_db=most_db)
+    gain = colour(mels, np.random.default_rng(seed), config) - mels
+    np.testing.assert_allclose(gain, np.broadcast_to(gain[:1], gain.shape), atol=1e-5)
+    assert np.abs(gain).max() <= most_db * np.log(10) / 10 + 1e-5
+    assert np.abs(np.diff(gain[0])).max() <= 2 * most_db * np.log(10) / 10 * 5 / 63 + 1e-5
+    assert colour(mels, np.random.default_rng(seed), AugmentConfig()) is mels
+
+
+@given(st.lists(st.booleans(), min_size=6, max_size=40), st.floats(1, 5))
+def test_frames_at_the_edges_of_a_sound_count_more(track: list[bool], weight: float) -> None:
+    active = torch.zeros(1, len(ACTIVITIES) + 1, len(track), dtype=torch.bool)
+    active[0, 0] = active[0, -1] = torch.tensor(track)
+    weights = edge_weights(active, weight)
+    assert (weights[0, : len(ACTIVITIES)] == 1).all()  # only sounds have edges that count
+    edges = [n for n in range(1, len(track)) if track[n] != track[n - 1]]
+    for frame in range(len(track)):
+        near = any(edge - 2 <= frame <= edge + 1 for edge in edges)
+        assert float(weights[0, -1, frame]) == pytest.approx(weight if near else 1.0)
 
 
 def test_the_learning_rate_rises_and_falls() -> None:

@@ -1,10 +1,12 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from talkover.annotate.models.embedding import SpeakerEmbedding
-from talkover.annotate.models.files import DESCRIPTION_FILE, WEIGHTS_FILE
+from talkover.annotate.models.files import DESCRIPTION_FILE, WEIGHTS_FILE, save_model
 from talkover.annotate.models.segmentation import LocalSpeakers
+from talkover.annotate.models.sound_net import SoundNet, SoundNetConfig
 from talkover.annotate.models.tagger import Tagger
 from talkover.annotate.training.config import load_training_config
 from talkover.annotate.training.run import TrainingData, train_models
@@ -28,7 +30,8 @@ def few_thresholds(monkeypatch: pytest.MonkeyPatch) -> None:
     """A coarse search: what is found does not matter here."""
     for name, values in {"ONSETS": (0.2, 0.5), "SHORTEST": (0.2,), "GAPS": (0.3,)}.items():
         monkeypatch.setattr(f"talkover.annotate.training.calibrate.{name}", values)
-    monkeypatch.setattr("talkover.annotate.training.calibrate.TRIALS", 50)
+    monkeypatch.setattr("talkover.annotate.training.enrolment_trials.ENROLLED_SECONDS", (1.0, 5.0))
+    monkeypatch.setattr("talkover.annotate.training.enrolment_trials.TRIALS", 2)
 
 
 def _data(sets: dict[str, Path]) -> TrainingData:
@@ -56,11 +59,42 @@ def test_all_models_train_and_load_and_the_same_run_is_the_same_bytes(
     )
     assert made["segmentation"].training["test"].keys() >= {"der", "overlap_f1"}
     assert "eer_2s_same_session" in made["embedding"].training["test"]
-    assert "event_f1" in made["tagger"].training["test"]
+    assert made["tagger"].training["test"].keys() >= {"event_f1", "event_f1_any_label", "any_sound"}
     assert Tagger.load(tmp_path / "one" / "tagger").events == ("buzz", "hiss")
     assert "clustering" in SpeakerEmbedding.load(tmp_path / "one" / "embedding").thresholds
     assert LocalSpeakers.load(tmp_path / "one" / "segmentation").window_s == 6.0
     assert "CC0-1.0" in made["tagger"].training["licences"]
+
+
+def test_a_tagger_without_the_label_of_any_sound_gets_it(
+    session_sets: dict[str, Path], tmp_path: Path
+) -> None:
+    sizes = SoundNetConfig(events=("buzz", "hiss"), channels=(4, 6, 8), width=12)
+    earlier = SoundNet(sizes)
+    save_model(
+        tmp_path / "before" / "tagger",
+        earlier,
+        kind="tagger",
+        version="1",
+        licence="CC0-1.0",
+        hyper_parameters=sizes.as_dict(),
+        settings={},
+        training={"steps": 3},
+    )
+    still = [*SMALL, "tagger.loop={steps: 1, learning_rate: 1.0e-9, warm_up: 1}"]
+    made = train_models(
+        TrainingData(train=(session_sets["train"],)),
+        tmp_path / "out",
+        models=["tagger"],
+        config=load_training_config(None, still),
+        start=tmp_path / "before",
+    )
+    assert made["tagger"].training["before"] is not None
+    model = Tagger.load(tmp_path / "out" / "tagger")
+    assert model.any_sound == "any_sound" and model.classes[-1] == "any_sound"
+    mine, theirs = model._network.classify.weight, earlier.classify.weight
+    assert torch.allclose(mine[:-1], theirs, atol=1e-3)
+    assert torch.allclose(model._network.widen.weight, earlier.widen.weight, atol=1e-3)
 
 
 def test_a_finished_model_is_not_trained_again(
