@@ -8,6 +8,7 @@ SegLST by leaving ``words`` out.
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from talkover.manifests.segments import Segment
 
 
 class LabelFile:
-    """One file of lines for all sessions."""
+    """One file for all sessions, as `talkover.manifests.labels` reads it."""
 
     name: LabelFormat
     suffixes: tuple[str, ...]
@@ -44,6 +45,15 @@ class LabelFile:
         for session, segments in found.items():
             yield make_conversation(session, self._utterances(segments))
 
+    def _utterances(self, segments: list[Segment]) -> Iterable[Utterance]:
+        return [
+            Utterance(speaker=s.speaker, start=s.start, end=s.end, text=s.text) for s in segments
+        ]
+
+
+class LineFile(LabelFile, ABC):
+    """One whose sessions are lines that stand by themselves."""
+
     def write(
         self, path: Path, conversations: Iterable[Conversation], options: WriteOptions
     ) -> None:
@@ -52,16 +62,12 @@ class LabelFile:
             for conversation in conversations:
                 file.writelines(self._lines(conversation))
 
-    def _utterances(self, segments: list[Segment]) -> Iterable[Utterance]:
-        return [
-            Utterance(speaker=s.speaker, start=s.start, end=s.end, text=s.text) for s in segments
-        ]
-
+    @abstractmethod
     def _lines(self, conversation: Conversation) -> Iterator[str]:
-        raise NotImplementedError
+        """The lines of a session, each with its end."""
 
 
-class Rttm(LabelFile):
+class Rttm(LineFile):
     """Who spoke when: one line a speech region."""
 
     name = "rttm"
@@ -72,7 +78,7 @@ class Rttm(LabelFile):
             yield rttm_line(conversation.id, u.speaker, u.start, u.end)
 
 
-class Stm(LabelFile):
+class Stm(LineFile):
     """Who said what, when: one line an utterance."""
 
     name = "stm"
@@ -83,7 +89,7 @@ class Stm(LabelFile):
             yield stm_line(conversation.id, u.speaker, u.start, u.end, u.text)
 
 
-class Ctm(LabelFile):
+class Ctm(LineFile):
     """One line a word; the second column is the speaker."""
 
     name: LabelFormat = "ctm"
