@@ -6,8 +6,9 @@
 DATA holds `speech/manifest.csv` and `sounds/manifest.csv` with the audio that they name. OUT gets
 one folder of sessions a set and condition (`train/table`, …), made by `talkover simulate`, beside
 the tables they were made of. `--more-sounds` is a table of further clips, such as `esc10.py` makes;
-split.yaml says which set each of them is for, too. The set `sounds` holds more training sessions,
-for the tagger alone: many sounds, little speech.
+split.yaml says which set each of them is for, too. Its further sets hold more training sessions:
+`sounds` with many sounds and little speech, for the tagger; `meetings` with much overlap, headsets
+and tables, the voices of `train` at other speeds, for the segmentation and the embedding.
 """
 
 from __future__ import annotations
@@ -30,8 +31,6 @@ from talkover.simulate.run import RunRequest, prepare, render_run
 
 HERE = Path(__file__).parent
 SETS = ("train", "calibrate", "test")
-FURTHER = "sounds"
-"""A set of more training sessions, of the voices and clips of `train`."""
 SPEECH_LICENCE = "CC-BY-4.0"
 GAP = 800
 """Samples of silence between the utterances of a warped voice's file."""
@@ -72,14 +71,16 @@ def voices_of(rows: list[Row], recipe: dict[str, Any], part: str) -> dict[str, l
     return {voice: own[:: step[voice]] for voice, own in found.items()}
 
 
-def speech_table(rows: list[Row], recipe: dict[str, Any], part: str, out: Path) -> Path:
+def speech_table(
+    rows: list[Row], recipe: dict[str, Any], part: str, warps: list[float], folder: Path
+) -> Path:
     """Voices of a set and, as further voices, the same at other speeds."""
     table = []
     for voice, own in voices_of(rows, recipe, part).items():
         table += [{**row, "licence": SPEECH_LICENCE} for row in own]
-        for warp in recipe["warps"]:
-            table += warped(voice, own, warp, out / part / "voices")
-    return write_rows(out / part / "speech.csv", table)
+        for warp in warps:
+            table += warped(voice, own, warp, folder / "voices")
+    return write_rows(folder / "speech.csv", table)
 
 
 def warped(voice: str, rows: list[Row], speed: float, folder: Path) -> list[Row]:
@@ -197,24 +198,29 @@ def main() -> None:
         known = {row["clip_id"] for row in sounds}
         more = read_rows(options.more_sounds)
         sounds += [row for row in more if row["clip_id"] not in known]
+    order = [*SETS, *recipe["further"]]  # by which a set is seeded
     for name in options.sets.split(","):
-        part = "train" if name == FURTHER else name
-        table = speech_table(speech, recipe, part, options.out)
+        further = recipe["further"].get(name)
+        part = name if further is None else "train"
+        own = further is not None and "warps" in further
+        warps = further["warps"] if own else recipe["warps"]
+        folder = options.out / (name if own else part)
+        table = speech_table(speech, recipe, part, warps, folder)
         tables = clip_tables(sounds, recipe, part, options.out)
-        conditions = recipe["further" if name == FURTHER else "conditions"]
+        conditions = recipe["conditions"] if further is None else further["conditions"]
         hours = options.hours or recipe["hours"][name]
-        first = recipe["seed"] + 100 * (len(SETS) if name == FURTHER else SETS.index(name))
         for number, (kind, condition) in enumerate(conditions.items()):
             request = RunRequest(
-                out=options.out / part / kind,
+                out=folder / kind,
                 corpora=(str(table),),
                 config=settings_of(condition, tables),
-                seed=first + number,
+                seed=recipe["seed"] + 100 * order.index(name) + number,
                 hours=hours * condition["share"],
-                cache=options.out / "cache" / part,
+                cache=options.out / "cache" / folder.name,
             )
-            report = render_run(prepare(request, jobs=options.jobs), jobs=options.jobs)
-            print(f"{part}/{kind}: {hours * condition['share']:.2f} h {report}", flush=True)
+            made = render_run(prepare(request, jobs=options.jobs), jobs=options.jobs)
+            if made is not None:  # all shards are ours, so it never is
+                print(f"{folder.name}/{kind}: {made.sessions} sessions, {made.hours:.2f} h")
 
 
 if __name__ == "__main__":
