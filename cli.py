@@ -195,7 +195,8 @@ def _rendered(
 ) -> Path:
     """Sessions made for an evaluation; the same request makes nothing again."""
     from talkover.simulate.config import load_config
-    from talkover.simulate.run import RunRequest, prepare, render_run
+    from talkover.simulate.request import RunRequest
+    from talkover.simulate.run import prepare, render_run
 
     if not corpora:
         raise ConfigurationError("--simulate needs corpora to make sessions of")
@@ -281,7 +282,9 @@ def _simulated(corpora: list[str], config: Path, out: Path, seed: int) -> Any:
     """Sessions made on the fly, as training takes them, without end; any can be the first."""
     from talkover.model.data.stream import Startable
     from talkover.simulate.config import load_config
-    from talkover.simulate.run import RunRequest, portable_configuration, prepare
+    from talkover.simulate.planner_opening import portable_configuration
+    from talkover.simulate.request import RunRequest
+    from talkover.simulate.run import prepare
     from talkover.simulate.session import generate
 
     settings = load_config(config)

@@ -313,8 +313,8 @@ def long_lines(results: Sequence[Mapping[str, Any]]) -> list[str]:
                 ]
             )
     return [
-        "Long recordings, one thread, wall clock. The first segment is there when the first turn of "
-        "the first piece is written; a model that hears all at once reads all before it:",
+        "Long recordings, one thread, wall clock. The first segment is there when the first turn "
+        "of the first piece is written; a model that hears all at once reads all before it:",
         "",
         *markdown(rows),
     ]

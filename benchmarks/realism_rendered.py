@@ -26,7 +26,7 @@ from talkover.simulate.config import load_config
 from talkover.simulate.corpus import open_corpora
 from talkover.simulate.labels import labelled
 from talkover.simulate.planner import Planner
-from talkover.simulate.run import make_planner
+from talkover.simulate.planner_opening import make_planner
 from talkover.simulate.source_cache import SourceCache
 
 REAL = {

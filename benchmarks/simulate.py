@@ -39,9 +39,9 @@ from talkover.simulate.config import load_config
 from talkover.simulate.corpus import open_corpora
 from talkover.simulate.labels import active_intervals, supervisions_of
 from talkover.simulate.planner import Planner
+from talkover.simulate.planner_opening import make_planner
 from talkover.simulate.render import MEMORY_LIMIT, render_to_files
 from talkover.simulate.responses import responses
-from talkover.simulate.run import make_planner
 from talkover.simulate.session import OutputFormat, make_session
 from talkover.simulate.source_cache import SourceCache
 

@@ -81,8 +81,9 @@ def simulate(
     """
     from talkover.simulate.config import load_config
     from talkover.simulate.plan_tally import PlanTally
-    from talkover.simulate.run import RunRequest, estimate, prepare, render_run
+    from talkover.simulate.request import RunRequest, estimate
     from talkover.simulate.run import plan_only as write_plans
+    from talkover.simulate.run import prepare, render_run
     from talkover.simulate.session import OutputFormat
 
     request = RunRequest(

@@ -13,109 +13,32 @@ import json
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from pydantic import JsonValue
-
-from talkover.manifests.audio_writing import MOST_FLAC_CHANNELS
 from talkover.manifests.canonical import canonical_json, json_sha256
 from talkover.manifests.errors import ConfigurationError, RunError
 from talkover.manifests.exports import write_labels
-from talkover.manifests.io import read_sessions, session_line
+from talkover.manifests.io import read_sessions
 from talkover.manifests.jobs import make_executor, select_shard
-from talkover.manifests.markers import (
-    Marker,
-    atomic_path,
-    file_sha256,
-    sweep_temporaries,
-    verified_marker,
-    write_marker,
-)
+from talkover.manifests.markers import atomic_path, sweep_temporaries
 from talkover.manifests.seeds import content_id
-from talkover.simulate.config import SimulationConfig
-from talkover.simulate.conversation import open_turn_taking
 from talkover.simulate.corpus import Rejection, open_corpora
-from talkover.simulate.devices import count_channels
 from talkover.simulate.labels import LabelledSession, labelled
-from talkover.simulate.lengths import SessionLengths, check_amount
-from talkover.simulate.noise import NoiseCollection
 from talkover.simulate.plan_tally import PlanTally
 from talkover.simulate.planner import Planner
-from talkover.simulate.providers import make_provider
+from talkover.simulate.planner_opening import make_planner, portable_configuration
 from talkover.simulate.report import write_report
-from talkover.simulate.responses import ResponseSet
-from talkover.simulate.room_bank import RoomBank
-from talkover.simulate.session import OutputFormat, make_session
+from talkover.simulate.request import RunRequest, check_channels, sized
+from talkover.simulate.shards import Shard, render_shard
 from talkover.simulate.source_cache import SourceCache
 from talkover.simulate.summary import Summary, summarise
-from talkover.simulate.surroundings import (
-    clip_rejections,
-    open_collections,
-    portable_collections,
-)
-from talkover.simulate.turn_targets import MAX_SPEAKERS
+from talkover.simulate.surroundings import clip_rejections
 
 SHARDS_WANTED = 64
 """A run is cut into about this many shards, so that any number of workers has enough to do…"""
 LARGEST_SHARD = 64
 """…but a shard holds at most this many sessions, so that a kill loses little work."""
-
-LEAST_SESSIONS = 4
-"""Of a run whose lengths come from the turn-taking model."""
-SIZES_LOOKED_AT = 100
-"""Sessions whose number of speakers is drawn where nobody asked for one, to estimate sizes."""
-BANK_FOLDER = "rooms"
-"""Of the responses of shared rooms, beside the cache of sources."""
-NOISE_FOLDER = "noises"
-"""Beside the cache of sources: decoded noises."""
-FLAC_SHARE = 0.6
-"""Size of 16-bit FLAC over PCM, as seen on simulated meetings with noise at 10 to 25 dB."""
-EXPECTED_SPEED = 2000.0
-"""Times real time of one worker that renders one channel, for `estimate`: rounded down from
-``benchmarks/simulate.py`` (4 speakers, room of 0.6 s, WAV) on a quiet core."""
-CHANNEL_COST = 1 / 3
-"""Of one more channel, as a share of the whole cost of the first: 600 times real time for eight."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunRequest:
-    """Everything that a run needs; what decides its bytes and what does not."""
-
-    out: Path
-    corpora: tuple[str, ...]
-    config: SimulationConfig = field(default_factory=SimulationConfig)
-    seed: int = 0
-    hours: float | None = None
-    sessions: int | None = None
-    output: OutputFormat = field(default_factory=OutputFormat)
-    channel: int | Literal["mean"] = "mean"
-    """Which channel of a multichannel source is used."""
-    cache: Path | None = None
-    """Folder of decoded sources; default ``run/cache`` of `out`."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Shard:
-    """What a worker gets: cheap to pickle, opens everything by path."""
-
-    number: int
-    first: int
-    count: int
-    out: Path
-    cache: Path
-    config: SimulationConfig
-    configuration: str
-    configuration_hash: str
-    seed: int
-    output: OutputFormat
-    inputs_hash: str
-
-    @property
-    def unit(self) -> str:
-        return f"shard-{self.number:06d}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +48,7 @@ class PreparedRun:
     request: RunRequest
     planner: Planner
     num_sessions: int
-    shards: tuple[_Shard, ...]
+    shards: tuple[Shard, ...]
     rejected: tuple[Rejection, ...]
 
     @property
@@ -142,8 +65,8 @@ def prepare(request: RunRequest, *, executor: str = "processes", jobs: int = 1) 
         InfeasibleTarget: If no session of this corpus could meet the targets.
         ManifestError: If a corpus' manifest cannot be read.
     """
-    request, count = _sized(request)
-    _check_channels(request, count)
+    request, count = sized(request)
+    check_channels(request, count)
     request.out.mkdir(parents=True, exist_ok=True)
     work = request.out / "run"
     work.mkdir(exist_ok=True)
@@ -169,7 +92,7 @@ def prepare(request: RunRequest, *, executor: str = "processes", jobs: int = 1) 
     _claim(work, inputs, request)
     size = max(1, min(LARGEST_SHARD, count // SHARDS_WANTED))
     shards = tuple(
-        _Shard(
+        Shard(
             number=number,
             first=first,
             count=min(size, count - first),
@@ -191,72 +114,6 @@ def prepare(request: RunRequest, *, executor: str = "processes", jobs: int = 1) 
         shards=shards,
         rejected=(*cache.rejected, *clip_rejections(planner.sounds, planner.microphones)),
     )
-
-
-def estimate(request: RunRequest, *, jobs: int = 1) -> dict[str, float | int | str]:
-    """What a run would make, from its configuration alone; decodes and writes nothing.
-
-    Sizes are of 16-bit FLAC at `FLAC_SHARE` of PCM, or of WAV; minutes are those of rendering at
-    `EXPECTED_SPEED` and `CHANNEL_COST` per worker, without decoding the corpus and without
-    channel effects, walking speakers, stems and targets.
-
-    Raises:
-        ConfigurationError: If the request cannot work.
-        ManifestError: If a corpus' manifest cannot be read.
-    """
-    request, count = _sized(request)
-    turn_taking = open_turn_taking(request.config.turns.model)
-    lengths = SessionLengths(request.config, turn_taking, request.seed)
-    seconds = sum(lengths.of(index) for index in range(count))
-    most_speakers = _most_speakers(request, count)
-    channels = _most_channels(request.config, most_speakers)
-    share = FLAC_SHARE if request.output.format == "flac" else 1.0
-    pcm = seconds * request.config.sampling_rate * channels * 2
-    targets = request.output.all_targets
-    stems = pcm * 1.5 * share * (most_speakers * len(targets) + bool(targets))  # 24 bit
-    utterances = rejected = 0
-    for row in open_corpora(request.corpora, channel=request.channel):
-        if isinstance(row, Rejection):
-            rejected += 1
-        else:
-            utterances += 1
-    speed = EXPECTED_SPEED / (1 + CHANNEL_COST * (channels - 1))
-    return {
-        "sessions": count,
-        "hours": round(seconds / 3600, 3),
-        "utterances": utterances,
-        "rejected_rows": rejected,
-        "gigabytes": round((pcm * share + stems) / 1e9, 3),
-        "minutes": round(seconds / speed / jobs / 60, 2),
-        "out": str(request.out),
-    }
-
-
-def _most_speakers(request: RunRequest, count: int) -> int:
-    """Speakers of the largest session, as asked, or of the first sessions as drawn."""
-    if request.config.session.speakers is not None:
-        return request.config.session.speakers[1]
-    turn_taking = open_turn_taking(request.config.turns.model)
-    return max(
-        turn_taking.draw_size(request.seed, n, request.config, MAX_SPEAKERS).speakers
-        for n in range(min(count, SIZES_LOOKED_AT))
-    )
-
-
-def _most_channels(config: SimulationConfig, most_speakers: int) -> int:
-    """Channels of the largest session; 1 where measured responses decide."""
-    if make_provider(config.room.kind).geometry != "shoebox":
-        return 1
-    return count_channels(config.room.microphones, most_speakers)
-
-
-def _check_channels(request: RunRequest, count: int) -> None:
-    channels = _most_channels(request.config, _most_speakers(request, count))
-    if request.output.format == "flac" and channels > MOST_FLAC_CHANNELS:
-        raise ConfigurationError(
-            f"room.microphones {request.config.room.microphones!r} has {channels} channels, but "
-            f"FLAC holds at most {MOST_FLAC_CHANNELS}: use --format wav"
-        )
 
 
 def plan_only(run: PreparedRun, tally: PlanTally | None = None) -> Path:
@@ -282,30 +139,6 @@ def plan_only(run: PreparedRun, tally: PlanTally | None = None) -> Path:
     return path
 
 
-def _sized(request: RunRequest) -> tuple[RunRequest, int]:
-    """The request and its number of sessions; hours bound the lengths that a model may draw.
-
-    A run of few hours gets at least `LEAST_SESSIONS` sessions, so that a look at it shows more than
-    one conversation, and its length comes out near what was asked.
-
-    Raises:
-        ConfigurationError: If the amount is said twice or is not positive, or a model is wrong.
-    """
-    check_amount(request.hours, request.sessions)
-    config = request.config
-    turn_taking = open_turn_taking(config.turns.model)
-    longest = turn_taking.longest(config)
-    hours = request.hours
-    if hours is not None and config.session.length is None and longest is not None:
-        bound = hours * 3600 / LEAST_SESSIONS
-        if bound < longest:
-            session = config.session.model_copy(update={"longest": bound})
-            config = config.model_copy(update={"session": session})
-            request = replace(request, config=config)
-    lengths = SessionLengths(config, turn_taking, request.seed)
-    return request, lengths.count(request.hours, request.sessions)
-
-
 def render_run(
     run: PreparedRun,
     *,
@@ -329,116 +162,23 @@ def render_run(
     out = run.request.out
     if shard is None:  # other array jobs may be writing: their temporaries are not ours to sweep
         sweep_temporaries(out)
-        mine: Sequence[_Shard] = run.shards
+        mine: Sequence[Shard] = run.shards
     else:
         mine = [run.shards[n] for n in select_shard(len(run.shards), shard)]
     done: set[int] = set()
     for item in mine:
-        if _is_done(item):
+        if item.is_done:
             done.add(item.number)
-            progress(_seconds_of(item))
+            progress(item.seconds)
     todo = [item for item in mine if item.number not in done]
     started = time.monotonic()
     rendered = 0.0
-    for _, seconds in make_executor(executor, jobs).run(_render_shard, todo):
+    for _, seconds in make_executor(executor, jobs).run(render_shard, todo):
         rendered += seconds
         progress(seconds)
     _record(out, time.monotonic() - started, rendered, executor, jobs, shard)
     others = [item for item in run.shards if item not in mine]
-    return _join(run) if all(_is_done(item) for item in others) else None
-
-
-def _render_shard(item: _Shard) -> float:
-    """Make one shard's sessions; the same bytes in any process. Returns seconds of audio."""
-    planner = _worker_planner(item.config, item.configuration_hash, item.cache, item.seed)
-    configuration = json.loads(item.configuration)
-    files: list[Path] = []
-    lines: list[str] = []
-    seconds = 0.0
-    for index in range(item.first, item.first + item.count):
-        made = make_session(
-            planner.plan(index),
-            planner,
-            out=item.out,
-            configuration=configuration,
-            output=item.output,
-            folder=f"{item.number:06d}",
-        )
-        files += made.files
-        lines.append(session_line(made.session))
-        seconds += made.session.audio.duration
-    part = _part(item)
-    part.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(part) as temporary:
-        temporary.write_text("".join(line + "\n" for line in lines), encoding="utf8")
-    write_marker(
-        _marker_folder(item.out),
-        Marker.over(item.unit, item.inputs_hash, item.out, [part, *files]),
-    )
-    return seconds
-
-
-@lru_cache(maxsize=1)
-def _worker_planner(config: SimulationConfig, digest: str, cache: Path, seed: int) -> Planner:
-    """The planner of this process, opened once for all its shards."""
-    return make_planner(config, digest, SourceCache.open(cache), seed)
-
-
-def make_planner(config: SimulationConfig, digest: str, cache: SourceCache, seed: int) -> Planner:
-    """A planner with the turn-taking model, noises and responses that a configuration names."""
-    noises = rirs = None
-    if config.noise.any_clips:
-        if config.noise.path is None:
-            raise ConfigurationError(
-                "noise.kind ambient and noise.spectrum clip need noise.path, a folder of clips"
-            )
-        noises = NoiseCollection.open(
-            config.noise.path, config.sampling_rate, kept=cache.folder.parent / NOISE_FOLDER
-        )
-    if config.room.kind == "measured":
-        if config.room.rirs is None:
-            raise ConfigurationError("room.kind measured needs room.rirs, a folder of responses")
-        rirs = ResponseSet.open(config.room.rirs, config.sampling_rate)
-    sounds, microphones = open_collections(config)
-    return Planner(
-        config=config,
-        sounds=sounds,
-        microphones=microphones,
-        configuration_hash=digest,
-        cache=cache,
-        turn_taking=open_turn_taking(config.turns.model),
-        seed=seed,
-        noises=noises,
-        rirs=rirs,
-        bank=None if config.room.bank is None else RoomBank(cache.folder.parent / BANK_FOLDER),
-    )
-
-
-def portable_configuration(config: SimulationConfig) -> dict[str, JsonValue]:
-    """The configuration as JSON values, with what paths point to in place of the paths.
-
-    Two machines that keep the same noises in different folders thus have the same hash.
-    """
-    values = config.model_dump(mode="json")
-    values["turns"]["model"] = open_turn_taking(config.turns.model).identity
-    if config.text.script is not None and config.text.order == "script":
-        values["text"]["script"] = f"sha256:{_file_hash(config.text.script)}"
-    if config.noise.path is not None and config.noise.any_clips:
-        noises = NoiseCollection.open(config.noise.path, config.sampling_rate)
-        values["noise"]["path"] = f"sha256:{noises.sha256()}"
-    values.update(portable_collections(config))
-    if config.room.rirs is not None and config.room.kind == "measured":
-        values["room"]["rirs"] = (
-            f"sha256:{ResponseSet.open(config.room.rirs, config.sampling_rate).sha256()}"
-        )
-    return values
-
-
-def _file_hash(path: Path) -> str:
-    try:
-        return file_sha256(path)
-    except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror}") from error
+    return _join(run) if all(item.is_done for item in others) else None
 
 
 def _claim(work: Path, inputs: str, request: RunRequest) -> None:
@@ -466,24 +206,6 @@ def _claim(work: Path, inputs: str, request: RunRequest) -> None:
         temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf8")
 
 
-def _marker_folder(out: Path) -> Path:
-    return out / "run" / "markers"
-
-
-def _is_done(item: _Shard) -> bool:
-    return (
-        verified_marker(_marker_folder(item.out), item.out, item.unit, item.inputs_hash) is not None
-    )
-
-
-def _part(item: _Shard) -> Path:
-    return item.out / "run" / "shards" / f"{item.unit}.jsonl"
-
-
-def _seconds_of(item: _Shard) -> float:
-    return sum(session.audio.duration for session in read_sessions(_part(item)))
-
-
 def _record(
     out: Path, wall: float, rendered: float, executor: str, jobs: int, shard: str | None
 ) -> None:
@@ -509,7 +231,7 @@ def _join(run: PreparedRun) -> Summary:
     cuts = out / "cuts.jsonl"
     with atomic_path(cuts) as temporary, temporary.open("wb") as file:
         for item in run.shards:
-            file.write(_part(item).read_bytes())
+            file.write(item.lines.read_bytes())
     with atomic_path(out / "rejected.jsonl") as temporary:
         temporary.write_text("".join(r.line() + "\n" for r in run.rejected), encoding="utf8")
     write_labels(out, read_sessions(cuts))

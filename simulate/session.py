@@ -138,7 +138,7 @@ def generate(
     """Sessions in memory, for training on the fly; nothing is written.
 
     Args:
-        planner: From `talkover.simulate.run.make_planner`.
+        planner: From `talkover.simulate.planner_opening.make_planner`.
         configuration: As it goes into the provenance.
         first: Index of the first session; a loader worker starts at its own number…
         count: Sessions to make; None goes on for ever.

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from talkover.cli import app, main
-from talkover.simulate.run import RunRequest
+from talkover.simulate.request import RunRequest
 
 
 def talkover(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -27,7 +27,8 @@ from render_music import render_pieces
 from scipy.signal import resample_poly
 
 from talkover.simulate.config import SimulationConfig
-from talkover.simulate.run import RunRequest, prepare, render_run
+from talkover.simulate.request import RunRequest
+from talkover.simulate.run import prepare, render_run
 
 HERE = Path(__file__).parent
 SETS = ("train", "calibrate", "test")

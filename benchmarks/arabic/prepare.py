@@ -32,7 +32,8 @@ from talkover.manifests.audio import read_audio, resample
 from talkover.manifests.io import read_sessions, write_sessions
 from talkover.manifests.schema import Session
 from talkover.simulate.config import load_config
-from talkover.simulate.run import RunRequest, prepare, render_run
+from talkover.simulate.request import RunRequest
+from talkover.simulate.run import prepare, render_run
 
 HERE = Path(__file__).parent
 CORPUS = "arabic_speech_commands"

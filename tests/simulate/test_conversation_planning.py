@@ -22,7 +22,9 @@ from talkover.simulate.corpus import open_corpora
 from talkover.simulate.labels import supervisions_of
 from talkover.simulate.plan_tally import PlanTally
 from talkover.simulate.planner import Planner
-from talkover.simulate.run import RunRequest, make_planner, plan_only, prepare, render_run
+from talkover.simulate.planner_opening import make_planner
+from talkover.simulate.request import RunRequest
+from talkover.simulate.run import plan_only, prepare, render_run
 from talkover.simulate.source_cache import SourceCache
 from talkover.simulate.turns import TurnModel
 

@@ -15,7 +15,9 @@ from talkover.simulate.config import load_config
 from talkover.simulate.corpus import open_corpora
 from talkover.simulate.moss_td import FADE, MOST_OVERLAP
 from talkover.simulate.planner import Planner
-from talkover.simulate.run import RunRequest, make_planner, prepare, render_run
+from talkover.simulate.planner_opening import make_planner
+from talkover.simulate.request import RunRequest
+from talkover.simulate.run import prepare, render_run
 from talkover.simulate.source_cache import SourceCache
 
 RATE = 16000

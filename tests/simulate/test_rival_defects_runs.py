@@ -23,9 +23,11 @@ from talkover.manifests.io import read_sessions
 from talkover.simulate.config import RoomConfig, load_config
 from talkover.simulate.corpus import open_corpora
 from talkover.simulate.planner import Planner
+from talkover.simulate.planner_opening import make_planner
+from talkover.simulate.request import RunRequest
 from talkover.simulate.responses import responses
 from talkover.simulate.rooms import draw_room
-from talkover.simulate.run import RunRequest, make_planner, prepare, render_run
+from talkover.simulate.run import prepare, render_run
 from talkover.simulate.source_cache import SourceCache
 
 pytestmark = pytest.mark.medium  # seconds each: not for the fast round

@@ -17,7 +17,8 @@ from talkover.manifests.errors import ConfigurationError, InfeasibleTarget
 from talkover.manifests.io import read_sessions
 from talkover.manifests.validate import validate
 from talkover.simulate.config import load_config
-from talkover.simulate.run import RunRequest, estimate, plan_only, prepare, render_run
+from talkover.simulate.request import RunRequest, estimate
+from talkover.simulate.run import plan_only, prepare, render_run
 from talkover.simulate.session import OutputFormat
 
 pytestmark = pytest.mark.medium  # seconds each: not for the fast round

@@ -13,7 +13,8 @@ from talkover.manifests.errors import ConfigurationError
 from talkover.manifests.io import read_sessions
 from talkover.manifests.validate import validate
 from talkover.simulate.config import load_config
-from talkover.simulate.run import RunRequest, prepare, render_run
+from talkover.simulate.request import RunRequest
+from talkover.simulate.run import prepare, render_run
 from talkover.simulate.session import OutputFormat
 
 pytestmark = pytest.mark.medium  # seconds each: not for the fast round

@@ -21,7 +21,8 @@ from talkover.simulate.channel.draw import check_channel
 from talkover.simulate.channel.stage import ChannelStage
 from talkover.simulate.config import load_config
 from talkover.simulate.plan import PlannedEffect
-from talkover.simulate.run import RunRequest, prepare, render_run
+from talkover.simulate.request import RunRequest
+from talkover.simulate.run import prepare, render_run
 from talkover.simulate.session import OutputFormat, generate
 from talkover.simulate.summary import Summary, summarise
 

@@ -19,7 +19,9 @@ from talkover.simulate import chat_endpoint
 from talkover.simulate.config import load_config
 from talkover.simulate.corpus import open_corpora
 from talkover.simulate.planner import Planner
-from talkover.simulate.run import RunRequest, make_planner, plan_only, prepare, render_run
+from talkover.simulate.planner_opening import make_planner
+from talkover.simulate.request import RunRequest
+from talkover.simulate.run import plan_only, prepare, render_run
 from talkover.simulate.source_cache import SourceCache
 
 RATE = 16000

@@ -19,8 +19,8 @@ from talkover.simulate.corpus import open_corpora
 from talkover.simulate.labels import active_intervals, supervisions_of
 from talkover.simulate.plan import SessionPlan
 from talkover.simulate.planner import Planner
+from talkover.simulate.planner_opening import make_planner
 from talkover.simulate.render import render
-from talkover.simulate.run import make_planner
 from talkover.simulate.source_cache import SourceCache
 
 RATE = 16000

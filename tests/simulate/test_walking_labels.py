@@ -15,8 +15,8 @@ from talkover.simulate.corpus import open_corpora
 from talkover.simulate.labels import active_intervals, supervisions_of
 from talkover.simulate.plan import SessionPlan
 from talkover.simulate.planner import Planner
+from talkover.simulate.planner_opening import make_planner
 from talkover.simulate.render import render
-from talkover.simulate.run import make_planner
 from talkover.simulate.source_cache import SourceCache
 from talkover.simulate.trajectories import direct_delay_at
 

@@ -17,7 +17,8 @@ from talkover.annotate.media import DecodedAudio
 from talkover.manifests.io import read_sessions
 from talkover.manifests.schema import Session
 from talkover.simulate.config import SimulationConfig
-from talkover.simulate.run import RunRequest, prepare, render_run
+from talkover.simulate.request import RunRequest
+from talkover.simulate.run import prepare, render_run
 
 RATE = 16000
 SHORT = [

@@ -11,7 +11,8 @@ import pytest
 import soundfile
 
 from talkover.simulate.config import SimulationConfig
-from talkover.simulate.run import RunRequest, prepare, render_run
+from talkover.simulate.request import RunRequest
+from talkover.simulate.run import prepare, render_run
 
 RATE = 16000
 
