@@ -28,7 +28,13 @@ from talkover.annotate.models.window_net import (
     WindowNet,
     WindowNetConfig,
 )
-from talkover.annotate.training.augment import AugmentConfig, add_noise, shift_bands, sum_of
+from talkover.annotate.training.augment import (
+    AugmentConfig,
+    add_bursts,
+    add_noise,
+    shift_bands,
+    sum_of,
+)
 from talkover.annotate.training.loop import LoopConfig, mixed
 from talkover.annotate.training.sessions import HeardSession
 
@@ -99,8 +105,9 @@ class SegmentationTrainer:
             if others.any(axis=0).sum() + speaking.any(axis=0).sum() <= NUM_SPEAKERS:
                 mels = sum_of(mels, more, rng.uniform(-6, 6))
                 speaking = np.concatenate([speaking, others], axis=1)
-        mels = add_noise(shift_bands(mels, rng, self._config.augment), rng, self._config.augment)
-        return mels, most_active(speaking)
+        augment = self._config.augment
+        mels = add_noise(shift_bands(mels, rng, augment), rng, augment)
+        return add_bursts(mels, rng, augment), most_active(speaking)
 
     def _cut(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], Labels]:
         session = self._sessions[int(rng.choice(len(self._sessions), p=self._chances))]

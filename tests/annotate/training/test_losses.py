@@ -11,6 +11,7 @@ from talkover.annotate.models.segmentation import powerset_members
 from talkover.annotate.models.sound_net import ACTIVITIES
 from talkover.annotate.training.augment import (
     AugmentConfig,
+    add_bursts,
     add_noise,
     colour,
     shift_bands,
@@ -129,6 +130,23 @@ def test_another_microphone_is_one_smooth_gain_for_all_frames(seed: int, most_db
     assert np.abs(gain).max() <= most_db * np.log(10) / 10 + 1e-5
     assert np.abs(np.diff(gain[0])).max() <= 2 * most_db * np.log(10) / 10 * 5 / 63 + 1e-5
     assert colour(mels, np.random.default_rng(seed), AugmentConfig()) is mels
+
+
+@given(st.integers(0, 200), st.integers(20, 400))
+def test_bursts_only_add_come_and_go_and_stay_under_their_level(seed: int, frames: int) -> None:
+    mels = np.full((frames, 64), -3.0, dtype=np.float32)
+    one = AugmentConfig(bursts=1.0, most_bursts=1, burst_db=(0.0, 10.0), burst_s=(0.05, 0.1))
+    heard = add_bursts(mels, np.random.default_rng(seed), one)
+    assert heard.dtype == np.float32
+    assert heard.shape == mels.shape
+    assert np.isfinite(heard).all()
+    assert (heard >= mels).all()
+    louder = np.flatnonzero((heard > mels).any(axis=1))
+    assert len(louder) <= 11  # one burst of a tenth of a second at most
+    assert len(louder) == 0 or np.ptp(louder) <= 10
+    # 10 dB over the loudest, 12 dB and half of a slope of 30 dB of spectrum, and the ripple
+    assert (heard - mels).max() < (10 + 12 + 15) * np.log(10) / 10 + 0.5 * 5
+    assert add_bursts(mels, np.random.default_rng(seed), AugmentConfig()) is mels
 
 
 @given(st.lists(st.booleans(), min_size=6, max_size=40), st.floats(1, 5))
