@@ -114,7 +114,7 @@ def test_the_page_has_every_preset_also_one_that_failed() -> None:
                 "first_s": 0.25,
                 "all_s": 6.0,
                 "peak_mib": 600,
-                "is_failed": False,
+                "tokens": 240,
             }
         ],
     }
@@ -122,7 +122,7 @@ def test_the_page_has_every_preset_also_one_that_failed() -> None:
     page = presets.report([done, {"preset": "other", "failed": "train failed"}], options)
     assert "| tiny | 2.00 M | 30 | 60 | 10.0 % (5.0–20.0) |" in page
     assert "other: train failed" in page
-    assert "| tiny | 10 | 12 s | 0.25 s | 6.0 s | 100 | 600 |" in page
+    assert "| tiny | 10 | 12 s | 0.25 s | 6.0 s | 240 | 100 | 600 |" in page
     assert "tiny: without registration" in page
     rows = [line for line in page.splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in rows[:3]}) == 1
