@@ -1,14 +1,17 @@
 """Training, calibration and test sessions of the annotation models, as split.yaml says.
 
     python benchmarks/annotate/prepare.py DATA OUT [--sets train,calibrate,test] [--jobs 2]
-        [--more-sounds esc10/manifest.csv]
+        [--more-sounds esc10/manifest.csv…] [--more-speech readers/manifest.csv]
 
 DATA holds `speech/manifest.csv` and `sounds/manifest.csv` with the audio that they name. OUT gets
 one folder of sessions a set and condition (`train/table`, …), made by `talkover simulate`, beside
-the tables they were made of. `--more-sounds` is a table of further clips, such as `esc10.py` makes;
-split.yaml says which set each of them is for, too. Its further sets hold more training sessions:
+the tables they were made of. `--more-sounds` are tables of further clips: those of `esc10.py`, of
+which split.yaml says, too, which set each is for, and those of `more_sounds.py`, all for training. Its further sets hold more training sessions:
 `sounds` with many sounds and little speech, for the tagger; `meetings` with much overlap, headsets
-and tables, the voices of `train` at other speeds, for the segmentation and the embedding.
+and tables, the voices of `train` at other speeds, for the segmentation and the embedding. `crowd`
+has the voices of `--more-speech`, a table such as librispeech.py makes: other people, for the
+segmentation and the embedding; `people` has thirty of them who are for calibration alone.
+`places` is for the tagger: sounds in recorded noise, of all tables, among all voices of training.
 """
 
 from __future__ import annotations
@@ -56,14 +59,16 @@ def write_rows(path: Path, rows: Iterable[Row]) -> Path:
     return path
 
 
-def voices_of(rows: list[Row], recipe: dict[str, Any], part: str) -> dict[str, list[Row]]:
+def voices_of(
+    rows: list[Row], recipe: dict[str, Any], part: str, corpora: list[str]
+) -> dict[str, list[Row]]:
     """Utterances of the voices of a set."""
     named = recipe["voices"]
     away = {v for other, voices in named.items() for v in voices if other != part}
     found: dict[str, list[Row]] = {}
     for row in rows:
         voice = row["speaker"]
-        if row["corpus"] not in recipe["corpora"] or voice in away:
+        if row["corpus"] not in corpora or voice in away:
             continue
         if part in named and voice not in named[part]:
             continue
@@ -72,12 +77,10 @@ def voices_of(rows: list[Row], recipe: dict[str, Any], part: str) -> dict[str, l
     return {voice: own[:: step[voice]] for voice, own in found.items()}
 
 
-def speech_table(
-    rows: list[Row], recipe: dict[str, Any], part: str, warps: list[float], folder: Path
-) -> Path:
+def speech_table(voices: dict[str, list[Row]], warps: list[float], folder: Path) -> Path:
     """Voices of a set and, as further voices, the same at other speeds."""
     table = []
-    for voice, own in voices_of(rows, recipe, part).items():
+    for voice, own in voices.items():
         table += [{**row, "licence": SPEECH_LICENCE} for row in own]
         for warp in warps:
             table += warped(voice, own, warp, folder / "voices")
@@ -115,6 +118,8 @@ def clip_tables(rows: list[Row], recipe: dict[str, Any], part: str, out: Path) -
     if part == "train":
         folder = out / part / "sounds"
         kept += [warped_clip(r, speed, folder) for speed in sounds["warps"] for r in list(kept)]
+        labels = {r["label"] for r in esc}
+        kept += [r for r in rows if r["label"] in labels and r not in esc]
     noise = [r for r in rows if r["kind"] == "noise"]
     named = {name for names in sounds["noise"].values() for name in names}
     own_noise = set(sounds["noise"].get(part, ()))
@@ -188,27 +193,35 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--sets", default=",".join(SETS))
-    parser.add_argument("--more-sounds", type=Path, help="table of further clips, as of esc10.py")
+    parser.add_argument(
+        "--more-sounds", type=Path, nargs="+", default=[], help="tables of further clips"
+    )
+    parser.add_argument("--more-speech", type=Path, help="voices, as of librispeech.py")
     parser.add_argument("--hours", type=float, help="of the first of the sets; else of split.yaml")
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     recipe = yaml.safe_load((HERE / "split.yaml").read_text(encoding="utf8"))
     speech = read_rows(options.data / "speech" / "manifest.csv")
     sounds = read_rows(options.data / "sounds" / "manifest.csv")
-    if options.more_sounds is not None:
+    for path in options.more_sounds:
         known = {row["clip_id"] for row in sounds}
-        more = read_rows(options.more_sounds)
-        sounds += [row for row in more if row["clip_id"] not in known]
+        sounds += [row for row in read_rows(path) if row["clip_id"] not in known]
+    if options.more_speech is not None:
+        speech += read_rows(options.more_speech)
     order = [*SETS, *recipe["further"]]  # by which a set is seeded
     for name in options.sets.split(","):
-        further = recipe["further"].get(name)
-        part = name if further is None else "train"
-        own = further is not None and "warps" in further
-        warps = further["warps"] if own else recipe["warps"]
-        folder = options.out / (name if own else part)
-        table = speech_table(speech, recipe, part, warps, folder)
+        further = recipe["further"].get(name, {})
+        part = further.get("part", "train" if further else name)
+        warps = further.get("warps", recipe["warps"])
+        own_voices = not further or "warps" in further or "corpora" in further
+        folder = options.out / (name if own_voices else part)
+        corpora = further.get("corpora", recipe["corpora"])
+        voices = voices_of(speech, recipe, further.get("voices", part), corpora)
+        if not voices:
+            raise SystemExit(f"{name}: no voice of {', '.join(corpora)}; see --more-speech")
+        table = speech_table(voices, warps, folder)
         tables = clip_tables(sounds, recipe, part, options.out)
-        conditions = recipe["conditions"] if further is None else further["conditions"]
+        conditions = further.get("conditions", recipe["conditions"])
         hours = options.hours or recipe["hours"][name]
         for number, (kind, condition) in enumerate(conditions.items()):
             request = RunRequest(
