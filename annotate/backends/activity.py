@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -34,6 +35,10 @@ SOUND = "sound."
 """Before the class of a sound event, in the name of its curve."""
 ANY_SOUND = "any_sound"
 """Curve of sound events of whatever kind, which a tagger may have."""
+EDGES = ("sound_onset", "sound_offset")
+"""Curves of where sound events begin and end, which a tagger may have."""
+CLAIMS = "claims"
+"""Figure: how sound events are chosen, as `talkover.annotate.sounds.claims.Scorer` takes it."""
 BLOCK_SECONDS = 60.0
 """Seconds that the tagger hears at a time, besides what is around them."""
 USUAL = Hysteresis()
@@ -98,7 +103,7 @@ class TaggerActivity:
         self._tagger = load_model("tagger", self._source)
 
     def run(self, audio: DecodedAudio, upstream: Mapping[Kind, BranchResult]) -> BranchResult:
-        """All curves; figures ``zones``, ``rules`` and ``<label>_share``.
+        """All curves; figures ``zones``, ``rules``, ``<label>_share`` and perhaps ``claims``.
 
         Raises:
             BackendError: If the model is not loaded.
@@ -111,7 +116,13 @@ class TaggerActivity:
         for name in curves:
             given = tagger.thresholds.get(name.removeprefix(SOUND))
             rules[name] = USUAL if given is None else _rule(given)
-        return activity_result(self.info(), curves, rules, audio.num_samples)
+        result = activity_result(self.info(), curves, rules, audio.num_samples)
+        claims = getattr(tagger, "claims", None)
+        return (
+            result
+            if claims is None
+            else replace(result, figures={**result.figures, CLAIMS: dict(claims)})
+        )
 
 
 def tagged(audio: DecodedAudio, tagger: ActivityTagger) -> dict[str, Curve]:
@@ -122,7 +133,7 @@ def tagged(audio: DecodedAudio, tagger: ActivityTagger) -> dict[str, Curve]:
     names = {name: name for name in tagger.activities}
     names |= {name: SOUND + name for name in tagger.events}
     if (any_sound := getattr(tagger, "any_sound", None)) is not None:
-        names[any_sound] = any_sound
+        names |= {name: name for name in (any_sound, *getattr(tagger, "edges", ()))}
     nothing = np.zeros(0, dtype=np.float32)
     parts: dict[str, list[NDArray[np.float32]]] = {name: [nothing] for name in names}
     for start in range(0, audio.num_samples, size * hop):

@@ -7,7 +7,7 @@ its shape, with ``label_source`` ``dsp``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,14 +19,15 @@ from talkover.annotate.activity_spans import (
     active_stretches,
     mean_over,
 )
-from talkover.annotate.backends.activity import ANY_SOUND, SOUND, rule_of
+from talkover.annotate.backends.activity import ANY_SOUND, CLAIMS, EDGES, SOUND, rule_of
 from talkover.annotate.backends.base import Backend, BackendInfo, BranchResult, Kind
-from talkover.annotate.events import Event
+from talkover.annotate.events import Curve, Event
 from talkover.annotate.media import RATE, DecodedAudio
-from talkover.annotate.sound_naming import name_stretches
-from talkover.annotate.sound_shapes import HOP, WINDOW, excess_curve, shape_of
+from talkover.annotate.sounds.claims import Scorer, claim
+from talkover.annotate.sounds.proposals import SoundCurves
+from talkover.annotate.sounds.shapes import HOP, WINDOW, excess_curve, shape_of
 
-VERSION = "2"
+VERSION = "3"
 UNNAMED = "sound"
 """Label of an event of which the tagger knows when it is, and not what."""
 SAME_SOUND = 0.5
@@ -139,15 +140,51 @@ def _also(own: BackendInfo, tagger: BackendInfo) -> BackendInfo:
 
 
 def named_events(activity: BranchResult, num_samples: int) -> list[Event]:
-    """Events of each class of the activity branch, one name a sound, by start.
+    """Events of each class of the activity branch, by start, and those without a class.
 
-    Where there is a curve of any sound, events are its stretches, and each gets its likeliest
-    class; the onset of a class's rule is then the least mean probability. One without a class is
-    an event all the same, labelled ``sound`` with ``label_source`` ``any_sound``. Without such a
-    curve events are the stretches of each class's own.
+    A tagger that says how its events are chosen has them chosen so; of others they are the
+    stretches of each class's curve, one name a sound. What the curve of any sound has besides is
+    an event labelled ``sound``, with ``label_source`` ``any_sound``.
     """
-    if ANY_SOUND in activity.curves:
-        return _stretches_with_names(activity, num_samples)
+    settings = activity.figures.get(CLAIMS)
+    if isinstance(settings, dict) and ANY_SOUND in activity.curves:
+        named = _claimed(activity, Scorer.of(settings), num_samples)
+    else:
+        named = one_name_each(_stretches_of_classes(activity, num_samples))
+    return sorted(
+        [*named, *_nameless(activity, named, num_samples)], key=lambda e: (e.start, e.end, e.label)
+    )
+
+
+def _claimed(activity: BranchResult, scorer: Scorer, num_samples: int) -> list[Event]:
+    curves = activity.curves
+    any_sound = curves[ANY_SOUND]
+    nothing = np.zeros(len(any_sound.values), dtype=np.float32)
+
+    def values(name: str) -> NDArray[np.float32]:
+        return curves[name].values if name in curves else nothing
+
+    heard = SoundCurves.of(
+        kinds=np.stack([values(SOUND + kind) for kind in scorer.kinds], axis=1),
+        any_sound=any_sound.values,
+        edges=np.stack([values(name) for name in EDGES], axis=1),
+        activities=np.stack([values(name) for name in ("speech", "music", "noise")], axis=1),
+    )
+    return [
+        Event(
+            id="",
+            kind="sound",
+            start=one.start * any_sound.hop,
+            end=min(one.end * any_sound.hop, num_samples),
+            label=scorer.kinds[one.kind],
+            confidence=round(one.confidence, 4),
+            attributes={"label_source": "model"},
+        )
+        for one in claim(heard, scorer)
+    ]
+
+
+def _stretches_of_classes(activity: BranchResult, num_samples: int) -> list[Event]:
     events = []
     for name, curve in sorted(activity.curves.items()):
         if not name.startswith(SOUND):
@@ -155,47 +192,34 @@ def named_events(activity: BranchResult, num_samples: int) -> list[Event]:
         rule = replace(rule_of(activity, name), early=True)
         found = active_stretches(curve.values, curve.hop, num_samples, RATE, rule)
         events += [
-            Event(
-                id="",
-                kind="sound",
-                start=start,
-                end=end,
-                label=name.removeprefix(SOUND),
-                confidence=round(mean_over(curve.values, curve.hop, start, end), 4),
-                attributes={"label_source": "model"},
-            )
+            _event(curve, start, end, name.removeprefix(SOUND), "model")
             for start, end in found.tolist()
         ]
-    return one_name_each(events)
+    return events
 
 
-def _stretches_with_names(activity: BranchResult, num_samples: int) -> list[Event]:
+def _nameless(activity: BranchResult, named: Sequence[Event], num_samples: int) -> Iterator[Event]:
+    """Stretches of any sound of which less than half is in an event that has a name."""
+    if ANY_SOUND not in activity.curves:
+        return
     curve = activity.curves[ANY_SOUND]
     rule = replace(rule_of(activity, ANY_SOUND), early=True)
-    found = active_stretches(curve.values, curve.hop, num_samples, RATE, rule)
-    names = sorted(name for name in activity.curves if name.startswith(SOUND))
-    if not names:
-        return []
-    hops = np.stack([found[:, 0] // curve.hop, -(-found[:, 1] // curve.hop)], axis=1)
-    kinds = np.stack([activity.curves[name].values for name in names], axis=1)
-    least = np.array([rule_of(activity, name).onset for name in names])
-    return [
-        Event(
-            id="",
-            kind="sound",
-            start=one.start * curve.hop,
-            end=min(one.end * curve.hop, num_samples),
-            label=UNNAMED if one.kind is None else names[one.kind].removeprefix(SOUND),
-            confidence=round(
-                mean_over(curve.values, curve.hop, one.start * curve.hop, one.end * curve.hop)
-                if one.kind is None
-                else min(1.0, one.confidence),
-                4,
-            ),
-            attributes={"label_source": ANY_SOUND if one.kind is None else "model"},
-        )
-        for one in name_stretches(hops, kinds, least)
-    ]
+    known = [np.array([[event.start, event.end]]) for event in named]
+    for start, end in active_stretches(curve.values, curve.hop, num_samples, RATE, rule).tolist():
+        if covered_share(start, end, known) < SAME_SOUND:
+            yield _event(curve, start, end, UNNAMED, ANY_SOUND)
+
+
+def _event(curve: Curve, start: int, end: int, label: str, source: str) -> Event:
+    return Event(
+        id="",
+        kind="sound",
+        start=start,
+        end=end,
+        label=label,
+        confidence=round(mean_over(curve.values, curve.hop, start, end), 4),
+        attributes={"label_source": source},
+    )
 
 
 def one_name_each(events: Iterable[Event]) -> list[Event]:

@@ -27,6 +27,9 @@ ACTIVITIES = ("speech", "music", "noise", "silence")
 ANY_SOUND = "any_sound"
 """Label of sound events of whatever kind: when they begin and end is easier to tell than what they
 are, and told alike for kinds that nobody has heard before."""
+EDGES = ("sound_onset", "sound_offset")
+"""Labels of the frames around the beginning and the end of sound events of whatever kind: where two
+sounds overlap, the curve of any sound does not tell them apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +47,15 @@ class SoundNetConfig:
     dropout: float = 0.1
     any_sound: bool = False
     """Also tell when any sound event is heard, under the label `ANY_SOUND`."""
+    edges: bool = False
+    """Also tell when sound events begin and end, under the labels `EDGES`."""
 
     def __post_init__(self) -> None:
         """Lists of JSON become tuples."""
         for name in ("events", "channels", "dilations"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.edges and not self.any_sound:
+            raise ValueError("edges are those of any sound, which the model must tell, too")
 
     def as_dict(self) -> dict[str, Any]:
         """For `model.json`."""
@@ -56,8 +63,9 @@ class SoundNetConfig:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """All labels: activities, then events, then that of any event."""
-        return (*ACTIVITIES, *self.events, *((ANY_SOUND,) if self.any_sound else ()))
+        """All labels: activities, then events, then that of any event, then those of edges."""
+        any_sound = (ANY_SOUND,) if self.any_sound else ()
+        return (*ACTIVITIES, *self.events, *any_sound, *(EDGES if self.edges else ()))
 
     @property
     def halo_frames(self) -> int:

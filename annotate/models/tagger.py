@@ -25,6 +25,7 @@ from talkover.annotate.models.mels import HOP, RATE, LogMel
 from talkover.annotate.models.sound_net import (
     ACTIVITIES,
     ANY_SOUND,
+    EDGES,
     FRAME,
     STRIDE,
     SoundNet,
@@ -64,7 +65,7 @@ class Tagger:
     Args:
         network: The weights.
         card: Who made them.
-        settings: What was calibrated: `thresholds`, by label.
+        settings: What was calibrated: `thresholds`, by label, and `claims`, which chooses events.
     """
 
     hop_samples = FRAME
@@ -115,13 +116,23 @@ class Tagger:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """All labels: activities, then events, then that of any event where there is one."""
+        """All labels: activities, then events, then what there is of any event and of edges."""
         return self._network.config.labels
 
     @property
     def any_sound(self) -> str | None:
         """Label of sound events of whatever kind, if the model has one."""
         return ANY_SOUND if self._network.config.any_sound else None
+
+    @property
+    def edges(self) -> tuple[str, ...]:
+        """Labels of beginnings and ends of sound events, if the model has them."""
+        return EDGES if self._network.config.edges else ()
+
+    @property
+    def claims(self) -> Mapping[str, Any] | None:
+        """Settings of `talkover.annotate.sounds.claims.Scorer`, if one was fitted."""
+        return self.settings.get("claims")
 
     @property
     def hop_s(self) -> float:

@@ -5,28 +5,24 @@ Legend: ``S`` frame of 0.1 s, ``N`` trial.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from talkover.annotate.models.sound_net import ACTIVITIES, ANY_SOUND, SoundNet
+from talkover.annotate.models.sound_net import ACTIVITIES, ANY_SOUND, SoundNet, SoundNetConfig
 from talkover.annotate.models.tagger import Threshold
 from talkover.annotate.models.voice_net import VoiceNet
 from talkover.annotate.models.window_net import WindowNet
+from talkover.annotate.training.claim_fitting import counts_of, fit_scorer, look_at
 from talkover.annotate.training.enrolment_trials import (
     draw_trials,
     hear_voices,
     safe_rule,
     shares,
 )
-from talkover.annotate.training.event_rules import (
-    best_alone,
-    best_together,
-    try_names,
-    try_rules,
-)
-from talkover.annotate.training.event_scores import count_events, total_of
+from talkover.annotate.training.event_rules import best_rule, try_rules
+from talkover.annotate.training.event_scores import Spans, count_events, runs, total_of
 from talkover.annotate.training.measure import (
     equal_error,
     frame_f1,
@@ -36,7 +32,13 @@ from talkover.annotate.training.measure import (
     trials,
 )
 from talkover.annotate.training.sessions import HeardSession
-from talkover.annotate.training.tagger_decisions import claims_of, decided, decided_frames
+from talkover.annotate.training.tagger_decisions import (
+    TaggerRules,
+    claims_of,
+    decided,
+    decided_frames,
+    sound_curves,
+)
 
 ONSETS = (*(round(0.05 * step, 2) for step in range(2, 20)), 0.97, 0.98, 0.985, 0.99)
 OFFSET_SHARES = (0.3, 0.5, 0.75, 1.0)
@@ -85,13 +87,14 @@ def embedding_thresholds(
     return thresholds, {**figures, **shares(found_trials, rule)}
 
 
-def tagger_thresholds(
+def tagger_rules(
     network: SoundNet, sessions: Sequence[HeardSession]
-) -> tuple[dict[str, Threshold], dict[str, float]]:
+) -> tuple[TaggerRules, dict[str, float]]:
     """How the curve of each label becomes events, and the F1 that this gives.
 
     Those of activities are of the best F1 of frames, each by itself; that of any sound event of
-    the best F1 of events of whatever kind; those of the kinds together of the best F1 of events.
+    the best F1 of events of whatever kind; sound events themselves are chosen by a model that is
+    fitted here. Its F1 is that of sessions that it was not fitted on, ``event_f1_left_out``.
 
     Args:
         network: The model.
@@ -107,47 +110,61 @@ def tagger_thresholds(
             scores = {rule: _frame_score(there, own, rule) for rule in _activity_rules()}
             thresholds[label] = max(scores, key=lambda rule: scores[rule])
         elif label == ANY_SOUND:
-            thresholds[label] = best_alone(try_rules(there, own, _event_rules()))
-    claims = [claims_of(curve, config, thresholds) for curve in curves]
-    trials = {}
-    for kind, label in enumerate(config.events):
-        there = [session.sounding[:, len(ACTIVITIES) + kind] for session in sessions]
-        trials[label] = try_names(there, [[c for c in own if c.kind == kind] for own in claims])
-    thresholds |= best_together(trials)[0]
-    return thresholds, tagger_scores(network, sessions, thresholds)
+            thresholds[label] = best_rule(try_rules(there, own, _event_rules()))
+    seen = [
+        look_at(sound_curves(curve, config), events_of(session, config))
+        for curve, session in zip(curves, sessions, strict=True)
+    ]
+    fitted = fit_scorer(seen, config.events)
+    rules = TaggerRules(thresholds=thresholds, claims=None if fitted is None else fitted[0])
+    figures = tagger_scores(network, sessions, rules)
+    if fitted is not None:
+        figures["event_f1_left_out"] = round(fitted[1], 4)
+    return rules, figures
+
+
+def events_of(session: HeardSession, config: SoundNetConfig) -> list[Spans]:
+    """True sound events of each kind, in frames of 0.1 s."""
+    columns = range(len(ACTIVITIES), len(ACTIVITIES) + len(config.events))
+    return [runs(session.sounding[:, column]) for column in columns]
 
 
 def tagger_scores(
-    network: SoundNet, sessions: Sequence[HeardSession], thresholds: Mapping[str, Threshold]
+    network: SoundNet, sessions: Sequence[HeardSession], rules: TaggerRules
 ) -> dict[str, float]:
     """F1 of the frames of each label, their means, and F1 of events, of whatever kind and named.
 
     Args:
         network: The model.
         sessions: The truth.
-        thresholds: Of each label.
+        rules: How curves become events.
     """
-    labels = network.config.labels
+    config = network.config
+    labels = config.labels
+    curves = [label_curves(network, session) for session in sessions]
     there = [session.sounding[:, : len(labels)] for session in sessions]
-    found = [
-        decided_frames(label_curves(network, session), network.config, thresholds)
-        for session in sessions
-    ]
+    found = [decided_frames(curve, config, rules) for curve in curves]
     whole, claimed = np.concatenate(there), np.concatenate(found)
     figures = {
         label: round(frame_f1(whole[:, column], claimed[:, column]), 4)
         for column, label in enumerate(labels)
     }
-    for name, group in (("activities", ACTIVITIES), ("events", network.config.events)):
+    for name, group in (("activities", ACTIVITIES), ("events", config.events)):
         figures[f"{name}_mean"] = round(float(np.mean([figures[label] for label in group])), 4)
-    for name, group in (("event_f1", network.config.events), ("event_f1_any_label", (ANY_SOUND,))):
-        counts = total_of(
-            count_events(real[:, labels.index(label)], said[:, labels.index(label)])
-            for real, said in zip(there, found, strict=True)
-            for label in group
-        )
-        figures[name] = round(counts.f1, 4)
-    return figures
+    named = total_of(
+        counts_of(events_of(session, config), claims_of(curve, config, rules))
+        for curve, session in zip(curves, sessions, strict=True)
+    )
+    column = labels.index(ANY_SOUND)
+    nameless = total_of(
+        count_events(real[:, column], said[:, column])
+        for real, said in zip(there, found, strict=True)
+    )
+    return {
+        **figures,
+        "event_f1": round(named.f1, 4),
+        "event_f1_any_label": round(nameless.f1, 4),
+    }
 
 
 def _activity_rules() -> list[Threshold]:

@@ -60,7 +60,7 @@ def match_spans(real: Spans, claimed: Spans, *, collar: int = COLLAR) -> EventCo
     """The same for spans of frames."""
     if not real or not claimed:
         return EventCounts(there=len(real), said=len(claimed))
-    fits = np.array([[_is_found(one, other, collar) for other in claimed] for one in real])
+    fits = np.array([[is_found(one, other, collar) for other in claimed] for one in real])
     rows, columns = linear_sum_assignment(-fits.astype(np.float64))
     matched = int(fits[rows, columns].sum())
     return EventCounts(there=len(real), said=len(claimed), matched=matched)
@@ -81,6 +81,7 @@ def runs(on: NDArray[np.bool_]) -> Spans:
     return [(int(a), int(b)) for a, b in steps.reshape(-1, 2)]
 
 
-def _is_found(real: tuple[int, int], claimed: tuple[int, int], collar: int) -> bool:
+def is_found(real: tuple[int, int], claimed: tuple[int, int], collar: int = COLLAR) -> bool:
+    """Whether a claimed span counts as a real one: by its beginning, and its end."""
     slack = max(collar, LENGTH_SHARE * (real[1] - real[0]))
     return abs(real[0] - claimed[0]) <= collar and abs(real[1] - claimed[1]) <= slack

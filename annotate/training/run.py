@@ -194,10 +194,11 @@ def _trained(work: _Work, kind: ModelKind) -> ModelDescription:
 
 
 def _start_from(network: nn.Module, folder: Path, description: ModelDescription) -> None:
-    """Load weights; a tagger of an earlier kind has no label of any sound event, and gets it."""
+    """Load weights; a tagger of an earlier kind has fewer labels, and gets the others."""
     if isinstance(network, SoundNet):
         earlier = SoundNet(build_config(SoundNetConfig, description, folder))
-        if earlier.config.labels == network.config.labels[:-1]:
+        known = earlier.config.labels
+        if known == network.config.labels[: len(known)] != network.config.labels:
             load_weights(earlier, folder, description)
             kept = network.state_dict()
             for name, tensor in earlier.state_dict().items():
@@ -227,7 +228,12 @@ def _embedding(work: _Work) -> tuple[nn.Module, Trainer, LoopConfig, dict[str, A
 def _tagger(work: _Work) -> tuple[nn.Module, Trainer, LoopConfig, dict[str, Any]]:
     config = work.config.tagger
     sizes = SoundNetConfig(
-        events=work.events, channels=config.channels, width=config.width, any_sound=True
+        events=work.events,
+        channels=config.channels,
+        width=config.width,
+        dilations=config.dilations,
+        any_sound=True,
+        edges=config.edges,
     )
     network = SoundNet(sizes)
     return network, TaggerTrainer(network, work.train, config), config.loop, sizes.as_dict()

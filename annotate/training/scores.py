@@ -10,14 +10,13 @@ from torch import nn
 
 from talkover.annotate.models.files import ModelKind
 from talkover.annotate.models.sound_net import SoundNet
-from talkover.annotate.models.tagger import Threshold
 from talkover.annotate.models.voice_net import VoiceNet
 from talkover.annotate.models.window_net import WindowNet
 from talkover.annotate.training.calibrate import (
     embedding_thresholds,
     overlap_threshold,
+    tagger_rules,
     tagger_scores,
-    tagger_thresholds,
 )
 from talkover.annotate.training.enrolment_trials import draw_trials, hear_voices, shares
 from talkover.annotate.training.measure import (
@@ -30,6 +29,7 @@ from talkover.annotate.training.measure import (
     window_errors,
 )
 from talkover.annotate.training.sessions import HeardSession
+from talkover.annotate.training.tagger_decisions import TaggerRules
 
 Figures = dict[str, JsonValue]
 
@@ -53,9 +53,8 @@ def calibrated(
     if kind == "embedding":
         levels, rates = embedding_thresholds(cast(VoiceNet, network), sessions)
         return {"thresholds": dict(levels)}, dict(rates)
-    thresholds, scores = tagger_thresholds(cast(SoundNet, network), sessions)
-    shown = {label: cast(JsonValue, value.as_dict()) for label, value in thresholds.items()}
-    return {"thresholds": shown}, dict(scores)
+    rules, scores = tagger_rules(cast(SoundNet, network), sessions)
+    return rules.as_dict(), dict(scores)
 
 
 def scored(
@@ -115,7 +114,4 @@ def _enrolment_scores(
 def _tagger_scores(
     network: SoundNet, sessions: Sequence[HeardSession], settings: Mapping[str, Any]
 ) -> Figures:
-    given = settings.get("thresholds", {})
-    labels = network.config.labels
-    thresholds = {label: Threshold(**given.get(label, {})) for label in labels}
-    return dict(tagger_scores(network, sessions, thresholds))
+    return dict(tagger_scores(network, sessions, TaggerRules.of(settings)))

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from talkover.annotate.models.mels import HALO, HOP, RATE, LogMel, num_frames
-from talkover.annotate.models.sound_net import ACTIVITIES
+from talkover.annotate.models.sound_net import ACTIVITIES, EDGES
 from talkover.annotate.models.sound_net import STRIDE as SOUND_STRIDE
 from talkover.manifests.audio import read_audio
 from talkover.manifests.errors import ManifestError
@@ -49,8 +49,8 @@ class HeardSession:
     speaking: Mask
     """Who speaks, shape ``[T, K]``."""
     sounding: Mask
-    """What sounds: the activities, then the labels that were asked for, then any sound event;
-    shape ``[S, L]``."""
+    """What sounds: the activities, then the labels that were asked for, then any sound event, then
+    the beginnings and the ends of these; shape ``[S, L]``."""
 
     @property
     def num_frames(self) -> int:
@@ -142,7 +142,8 @@ def _kept_mels(folder: Path, session: Session, cache: Path) -> NDArray[np.float1
 
 def _sounding(session: Session, speaking: Mask, events: Sequence[str]) -> Mask:
     frames = -(-len(speaking) // SOUND_STRIDE)
-    result = np.zeros((frames, len(ACTIVITIES) + len(events) + 1), dtype=np.bool_)
+    result = np.zeros((frames, len(ACTIVITIES) + len(events) + 1 + len(EDGES)), dtype=np.bool_)
+    any_sound = result[:, len(ACTIVITIES) + len(events)]
     speech, music, noise, silence = (result[:, column] for column in range(len(ACTIVITIES)))
     anybody = np.zeros(frames * SOUND_STRIDE, dtype=np.bool_)
     anybody[: len(speaking)] = speaking.any(axis=1)
@@ -153,7 +154,10 @@ def _sounding(session: Session, speaking: Mask, events: Sequence[str]) -> Mask:
             _fill(music, span, HOP * SOUND_STRIDE)
             continue
         _fill(noise, span, HOP * SOUND_STRIDE)
-        _fill(result[:, -1], span, HOP * SOUND_STRIDE)
+        _fill(any_sound, span, HOP * SOUND_STRIDE)
+        for column, edge in enumerate(span[0].tolist(), start=-len(EDGES)):
+            around = edge + np.array([[-HOP * SOUND_STRIDE, HOP * SOUND_STRIDE]])
+            _fill(result[:, column], around, HOP * SOUND_STRIDE)
         if event.label in events:
             column = len(ACTIVITIES) + list(events).index(event.label)
             _fill(result[:, column], span, HOP * SOUND_STRIDE)

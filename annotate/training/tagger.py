@@ -37,6 +37,9 @@ class TaggerTraining:
 
     channels: tuple[int, int, int] = (16, 32, 64)
     width: int = 128
+    dilations: tuple[int, ...] = (1, 2, 4, 8)
+    edges: bool = False
+    """Also learn when sound events begin and end."""
     loop: LoopConfig = field(
         default_factory=lambda: LoopConfig(steps=1000, learning_rate=2e-3, weight_decay=5e-2)
     )

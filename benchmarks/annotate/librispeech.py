@@ -6,9 +6,9 @@ A FOLDER holds utterances under their names in the corpus, READER-CHAPTER-NUMBER
 perhaps the corpus's SPEAKERS.TXT. A few minutes of many readers make a better model of voices than
 hours of few, and some repositories hold just that: github.com/resemble-ai/Resemblyzer (commit
 15d828e, `audio_data`: one utterance of each reader of train-clean-100, ten each of ten readers of
-test-other) and github.com/google/speaker-id (commit 044ce3d, `publications/VoiceFilter/audios/clean`
-and `reference`: two each of ten readers of the clean development and test sets). LibriSpeech is
-CC-BY 4.0 (Panayotov and others 2015).
+test-other) and github.com/google/speaker-id (commit 044ce3d, `clean` and `reference` below
+`publications/VoiceFilter/audios`: two each of ten readers of the clean development and test sets).
+LibriSpeech is CC-BY 4.0 (Panayotov and others 2015).
 
 OUT gets `manifest.csv`; audio stays where it is. Readers who are in the table of --known are left
 out: split.yaml has given them to a set already.
@@ -35,9 +35,9 @@ COLUMNS = (
 
 
 def sexes_of(table: str) -> dict[str, str]:
-    """Sex of each reader, of the text of SPEAKERS.TXT.
+    r"""Sex of each reader, of the text of SPEAKERS.TXT.
 
-    >>> sexes_of("; a comment\\n14   | F | train-clean-360  | 25.03 | Kristin LeMoine")
+    >>> sexes_of("; a comment\n14   | F | train-clean-360  | 25.03 | Kristin LeMoine")
     {'14': 'female'}
     """
     rows = [line.split("|") for line in table.splitlines() if not line.startswith(";")]
@@ -90,7 +90,8 @@ def main() -> None:
         writer.writeheader()
         writer.writerows(rows)
     minutes = sum(float(row["duration"]) for row in rows) / 60
-    print(f"{len(rows)} utterances of {len({r['speaker'] for r in rows})} readers, {minutes:.1f} min")
+    readers = {row["speaker"] for row in rows}
+    print(f"{len(rows)} utterances of {len(readers)} readers, {minutes:.1f} min")
 
 
 if __name__ == "__main__":

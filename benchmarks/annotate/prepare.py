@@ -6,12 +6,13 @@
 DATA holds `speech/manifest.csv` and `sounds/manifest.csv` with the audio that they name. OUT gets
 one folder of sessions a set and condition (`train/table`, …), made by `talkover simulate`, beside
 the tables they were made of. `--more-sounds` are tables of further clips: those of `esc10.py`, of
-which split.yaml says, too, which set each is for, and those of `more_sounds.py`, all for training. Its further sets hold more training sessions:
-`sounds` with many sounds and little speech, for the tagger; `meetings` with much overlap, headsets
-and tables, the voices of `train` at other speeds, for the segmentation and the embedding. `crowd`
-has the voices of `--more-speech`, a table such as librispeech.py makes: other people, for the
-segmentation and the embedding; `people` has thirty of them who are for calibration alone.
-`places` is for the tagger: sounds in recorded noise, of all tables, among all voices of training.
+which split.yaml says, too, which set each is for, and those of `more_sounds.py`, all for training.
+
+Its further sets hold more training sessions. `sounds` has many sounds and little speech, for the
+tagger; `meetings` much overlap, headsets and tables, the voices of `train` at other speeds, for the
+segmentation and the embedding. `crowd` has the voices of `--more-speech`, a table such as
+librispeech.py makes: other people, for the same two; `people` has thirty of them, who are for
+calibration alone. `places` is for the tagger: sounds in recorded noise, of all tables.
 """
 
 from __future__ import annotations

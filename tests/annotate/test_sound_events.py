@@ -1,6 +1,7 @@
 """Events are found where they are, named by the model or by their shape, never twice."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,6 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from talkover.annotate import sound_shapes
 from talkover.annotate.activity_spans import Hysteresis
 from talkover.annotate.backends.activity import activity_result
 from talkover.annotate.backends.base import BackendInfo, BranchResult
@@ -24,7 +24,9 @@ from talkover.annotate.backends.events import (
 from talkover.annotate.events import Curve, Event, check_events
 from talkover.annotate.levels import frame_levels, noise_floor
 from talkover.annotate.media import RATE, DecodedAudio, decode, open_recording
-from talkover.annotate.sound_shapes import excess_curve
+from talkover.annotate.sounds import shapes
+from talkover.annotate.sounds.claims import FIGURES, Scorer
+from talkover.annotate.sounds.shapes import excess_curve
 
 Decoder = Callable[[np.ndarray], DecodedAudio]
 MODEL = BackendInfo(name="tagger", version="7", licence="CC-BY-NC-4.0", non_commercial=True)
@@ -99,8 +101,8 @@ def test_nothing_happens_in_silence(decoded: Decoder, signal: np.ndarray) -> Non
 def test_blocks_leave_no_trace(decoded: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
     audio = decoded(scene()[: 100 * RATE + 13])
     whole = excess_curve(audio)
-    assert len(whole) == -(-audio.num_samples // sound_shapes.HOP)
-    monkeypatch.setattr(sound_shapes, "BLOCK_SECONDS", 11.0)
+    assert len(whole) == -(-audio.num_samples // shapes.HOP)
+    monkeypatch.setattr(shapes, "BLOCK_SECONDS", 11.0)
     assert np.allclose(excess_curve(audio), whole, atol=1e-4)
 
 
@@ -223,30 +225,39 @@ def test_a_sound_begins_where_its_curve_rose(decoded: Decoder) -> None:
     assert (bell.start, bell.end) == (30 * 1600, 50 * 1600)
 
 
-def test_a_stretch_of_any_sound_has_its_likeliest_name_or_none(decoded: Decoder) -> None:
+def heard(curves: dict[str, np.ndarray], audio: DecodedAudio, **figures: object) -> BranchResult:
+    made = {name: Curve(name=name, hop=1600, values=v) for name, v in curves.items()}
+    rules = dict.fromkeys(made, Hysteresis(onset=0.5, offset=0.5))
+    result = activity_result(MODEL, made, rules, audio.num_samples)
+    return replace(result, figures={**result.figures, **figures})
+
+
+def test_sounds_are_chosen_as_the_tagger_says_and_others_have_no_name(decoded: Decoder) -> None:
     audio = decoded(noise(10.0))
-    any_sound = np.zeros(100, dtype=np.float32)
-    any_sound[10:30] = any_sound[50:70] = any_sound[80:90] = 0.9
-    bell = np.full(100, 0.1, dtype=np.float32)
-    bell[15:40] = 0.8  # ends later than the sound: the edges are those of any sound
-    drum = np.full(100, 0.3, dtype=np.float32)
-    drum[50:70] = 0.6
-    made = {"any_sound": any_sound, "sound.bell": bell, "sound.drum": drum}
-    curves = {n: Curve(name=n, hop=1600, values=values) for n, values in made.items()}
-    rules = {
-        "any_sound": Hysteresis(onset=0.5, offset=0.5),
-        "sound.bell": Hysteresis(onset=0.4, offset=0.4),
-        "sound.drum": Hysteresis(onset=0.5, offset=0.5),
-    }
-    activity = activity_result(MODEL, curves, rules, audio.num_samples)
+    any_sound, bell, drum = (np.full(100, 0.02, dtype=np.float32) for _ in range(3))
+    any_sound[10:45] = any_sound[80:90] = 0.98
+    bell[10:30], drum[25:45] = 0.95, 0.95  # at once for half a second
+    weights = np.zeros(len(FIGURES) + 2)
+    weights[[FIGURES.index("kind_low"), FIGURES.index("log_frames")]] = 1.0
+    weights[[FIGURES.index("kind_before"), FIGURES.index("kind_after")]] = -0.5
+    scorer = Scorer(kinds=("bell", "drum"), weights=weights, bias=-5.0, least=0.5)
+    curves = {"any_sound": any_sound, "sound.bell": bell, "sound.drum": drum}
+    activity = heard(curves, audio, claims=scorer.as_dict())
     found = NamedEvents(shapes=False).run(audio, {"activity": activity}).events
     assert [(e.label, e.start // 1600, e.end // 1600) for e in found] == [
         ("bell", 10, 30),
-        ("drum", 50, 70),
+        ("drum", 25, 45),
         ("sound", 80, 90),  # something is there, but what?
     ]
+    assert found[0].attributes == found[1].attributes == {"label_source": "model"}
     assert found[2].attributes == {"label_source": "any_sound"}
-    assert found[2].confidence == pytest.approx(0.9)
-    assert found[0].confidence == pytest.approx(0.625) and found[0].attributes == {
-        "label_source": "model"
-    }
+    assert found[2].confidence == pytest.approx(0.98, abs=1e-4)
+
+
+def test_without_a_choice_sounds_are_stretches_of_their_class(decoded: Decoder) -> None:
+    audio = decoded(noise(10.0))
+    any_sound, bell = np.zeros((2, 100), dtype=np.float32)
+    any_sound[10:30] = any_sound[80:90] = bell[15:30] = 0.9
+    activity = heard({"any_sound": any_sound, "sound.bell": bell}, audio)
+    found = NamedEvents(shapes=False).run(audio, {"activity": activity}).events
+    assert [(e.label, e.start // 1600) for e in found] == [("bell", 15), ("sound", 80)]

@@ -1,4 +1,4 @@
-from itertools import pairwise, product
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -6,16 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from talkover.annotate.models.tagger import Threshold
-from talkover.annotate.sound_naming import NamedStretch
-from talkover.annotate.training.event_rules import (
-    LEAST,
-    Trial,
-    best_alone,
-    best_together,
-    spans_by,
-    try_names,
-    try_rules,
-)
+from talkover.annotate.training.event_rules import best_rule, spans_by, try_rules
 from talkover.annotate.training.event_scores import count_events, runs
 from talkover.annotate.training.measure import Stretches, _counted, equal_error, frame_f1, trials
 from talkover.annotate.training.tagger_decisions import decided
@@ -66,39 +57,6 @@ def test_a_run_needs_the_onset_once_and_lasts_to_the_offset() -> None:
     assert decided(curve, threshold, early=True).tolist() == [False] + [True] * 4 + [False] * 4
 
 
-def _trial(said: int, points: float, there: int = 10) -> Trial:
-    rule = Threshold(onset=0.5, offset=0.5, shortest_s=said, gap_s=points)
-    return Trial(rule=rule, there=there, said=said, points=points)
-
-
-def test_a_class_that_is_guessed_is_not_claimed_for_the_good_of_all() -> None:
-    trials = {
-        "good": [_trial(0, 0), _trial(10, 8), _trial(30, 10)],
-        "guessed": [_trial(0, 0), _trial(90, 8)],
-    }
-    rules, found = best_together(trials)
-    assert rules["guessed"].shortest_s == 0  # alone it would be claimed: 16 / 100 is better than 0
-    assert rules["good"].shortest_s == 10
-    assert found == pytest.approx(2 * 8 / 30)
-
-
-counts = st.tuples(st.integers(0, 12), st.floats(0, 1))
-
-
-@given(st.lists(st.lists(counts, min_size=1, max_size=4), min_size=1, max_size=4))
-def test_rules_together_are_the_best_of_all_combinations(options: list) -> None:
-    trials = {
-        str(n): [_trial(said, share * min(said, 10)) for said, share in own]
-        for n, own in enumerate(options)
-    }
-    _, found = best_together(trials)
-    every = [
-        2 * sum(t.points for t in chosen) / sum(t.there + t.said for t in chosen)
-        for chosen in product(*trials.values())
-    ]
-    assert found == pytest.approx(max(every), abs=1e-9)
-
-
 def test_an_event_that_is_nearly_found_is_half_a_point() -> None:
     there = np.zeros(100, dtype=bool)
     there[10:20] = there[50:60] = True
@@ -109,21 +67,7 @@ def test_an_event_that_is_nearly_found_is_half_a_point() -> None:
     one, other = try_rules([there], [curve], [rule, never])
     assert (one.there, one.said, one.points) == (2, 2, 1.5)
     assert (other.there, other.said, other.points) == (2, 0, 0.0)
-    assert best_alone([other, one]) == rule
-
-
-def test_a_kind_is_claimed_where_it_is_likely_enough() -> None:
-    there = np.zeros(100, dtype=bool)
-    there[10:20] = True
-    claims = [
-        NamedStretch(start=start, end=start + 10, kind=0, confidence=sure)
-        for start, sure in ((10, 0.7), (40, 0.4), (60, 0.2))
-    ]
-    trials = try_names([there], [claims])
-    said = {trial.rule.onset: (trial.said, trial.points) for trial in trials}
-    assert (said[0.05], said[0.3], said[0.5], said[0.75]) == ((3, 1), (2, 1), (1, 1), (0, 0))
-    assert said[LEAST[-1]] == (0, 0)
-    assert best_alone(trials).onset == 0.45
+    assert best_rule([other, one]) == rule
 
 
 def test_windows_are_counted_under_the_best_link() -> None:

@@ -1,0 +1,1 @@
+"""Sound events: from curves of what sounds to events with a name or a shape."""
