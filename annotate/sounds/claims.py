@@ -2,9 +2,9 @@
 
 Each proposal has a few figures: how likely its kind and every other is inside it and just outside,
 how sharply sounds begin and end at its edges and within it, how long it is, what else is heard. A
-logistic model, fitted on sessions whose truth is known, makes of them the probability that the
-proposal would count as found. The surest are claimed first; one of the same kind that overlaps a
-claimed one, or of another kind at by and large the same time, is not.
+logistic model of these and their squares, fitted on sessions whose truth is known, makes of them
+the probability that the proposal would count as found. The surest are claimed first; one of the
+same kind that overlaps a claimed one, or of another kind at by and large the same time, is not.
 
 Legend: ``P`` proposal, ``F`` figure, ``K`` kind, ``N`` frame.
 """
@@ -77,16 +77,16 @@ class Scorer:
     kinds: tuple[str, ...]
     """Labels, in the order of the curves."""
     weights: Values
-    """Of each figure, then of each kind, ``[F + K]``; per unit of the figure."""
+    """Of each figure, of its square, then of each kind, ``[2 F + K]``; per unit of the figure."""
     bias: float
     least: float
     """Probability from which a proposal may be claimed."""
 
     def __post_init__(self) -> None:
         """Check the sizes."""
-        if len(self.weights) != len(FIGURES) + len(self.kinds):
+        if len(self.weights) != 2 * len(FIGURES) + len(self.kinds):
             raise ValueError(
-                f"needs {len(FIGURES)} weights and one of each kind, got {len(self.weights)}"
+                f"needs {2 * len(FIGURES)} weights and one of each kind, got {len(self.weights)}"
             )
 
     @staticmethod
@@ -121,7 +121,21 @@ class Scorer:
         Args:
             figures: ``[P, F + K]``.
         """
-        return np.asarray(1 / (1 + np.exp(-(figures @ self.weights + self.bias))))
+        return np.asarray(1 / (1 + np.exp(-(with_squares(figures) @ self.weights + self.bias))))
+
+
+def with_squares(figures: Values) -> Values:
+    """What the logistic model hears: an event may be too long as well as too short.
+
+    Args:
+        figures: ``[P, F + K]``.
+
+    Returns:
+        ``[P, 2 F + K]``.
+    """
+    count = len(FIGURES)
+    own, kinds = figures[:, :count], figures[:, count:]
+    return np.concatenate([own, own**2, kinds], axis=1)
 
 
 def figures_of(curves: SoundCurves, proposals: Sequence[Proposal]) -> Values:

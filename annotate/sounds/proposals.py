@@ -138,25 +138,23 @@ def propose(curves: SoundCurves) -> list[Proposal]:
 def _paths(curves: SoundCurves) -> list[NDArray[np.bool_]]:
     """Where each rule hears each kind, ``[N, K]`` for each of ``R``."""
     frames, kinds = curves.kinds.shape
-    gain = np.clip(
-        curves.kinds[:, None] - LEVELS[:, None], -LARGEST_LOGIT, LARGEST_LOGIT
-    )  # [N, R, K]
-    step = steps(curves.any_sound)[:, None, None] * np.ones((len(LEVELS), 1))
-    enter = EDGE_WEIGHTS[:, None] * np.clip(step, *STEP_RANGE) - COSTS[:, None]  # [N, R, 1]
-    leave = EDGE_WEIGHTS[:, None] * np.clip(-step, *STEP_RANGE)
+    rises = steps(curves.any_sound)
     silent, sounding = np.zeros((len(LEVELS), kinds)), np.full((len(LEVELS), kinds), -np.inf)
     left = np.zeros((frames, len(LEVELS), kinds), dtype=np.bool_)
     entered = np.zeros_like(left)
     for frame in range(frames):
-        ended, begun = sounding + leave[frame], silent + enter[frame]
+        rise, fall = np.clip((rises[frame], -rises[frame]), *STEP_RANGE)
+        ended = sounding + (EDGE_WEIGHTS * fall)[:, None]
+        begun = silent + (EDGE_WEIGHTS * rise - COSTS)[:, None]
         left[frame], entered[frame] = ended > silent, begun > sounding
         silent, sounding = (
             np.where(left[frame], ended, silent),
-            np.where(entered[frame], begun, sounding) + gain[frame],
+            np.where(entered[frame], begun, sounding)
+            + np.clip(curves.kinds[frame] - LEVELS[:, None], -LARGEST_LOGIT, LARGEST_LOGIT),
         )
-    state = sounding > silent
-    on = np.zeros_like(left)
+    on = sounding > silent
     for frame in range(frames - 1, -1, -1):
-        on[frame] = state
-        state = np.where(state, ~entered[frame], left[frame])
-    return [on[:, rule] for rule in range(len(LEVELS))]
+        before = np.where(on, ~entered[frame], left[frame])
+        left[frame] = on  # the memory is used again: hours of recording are tens of megabytes
+        on = before
+    return [left[:, rule] for rule in range(len(LEVELS))]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from talkover.annotate.sounds.claims import Claim, Scorer, choose, figures_of
+from talkover.annotate.sounds.claims import Claim, Scorer, choose, figures_of, with_squares
 from talkover.annotate.sounds.proposals import Proposal, SoundCurves, Values, propose
 from talkover.annotate.training.event_scores import (
     EventCounts,
@@ -108,7 +108,7 @@ def counts_of(there: Sequence[Spans], claims: Sequence[Claim]) -> EventCounts:
 
 
 def _fitted(sessions: Sequence[Proposed], kinds: tuple[str, ...]) -> Scorer | None:
-    figures = np.concatenate([session.figures for session in sessions])
+    figures = with_squares(np.concatenate([session.figures for session in sessions]))
     right = np.concatenate([session.right for session in sessions])
     if len(right) == 0 or right.all() or not right.any():
         return None

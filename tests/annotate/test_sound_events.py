@@ -237,7 +237,7 @@ def test_sounds_are_chosen_as_the_tagger_says_and_others_have_no_name(decoded: D
     any_sound, bell, drum = (np.full(100, 0.02, dtype=np.float32) for _ in range(3))
     any_sound[10:45] = any_sound[80:90] = 0.98
     bell[10:30], drum[25:45] = 0.95, 0.95  # at once for half a second
-    weights = np.zeros(len(FIGURES) + 2)
+    weights = np.zeros(2 * len(FIGURES) + 2)
     weights[[FIGURES.index("kind_low"), FIGURES.index("log_frames")]] = 1.0
     weights[[FIGURES.index("kind_before"), FIGURES.index("kind_after")]] = -0.5
     scorer = Scorer(kinds=("bell", "drum"), weights=weights, bias=-5.0, least=0.5)

@@ -72,7 +72,7 @@ def test_claims_are_the_surest_and_no_two_of_them_are_one_sound(given_: list) ->
 
 
 def scorer() -> Scorer:
-    weights = np.zeros(len(FIGURES) + 2)
+    weights = np.zeros(2 * len(FIGURES) + 2)
     weights[FIGURES.index("kind_low")] = weights[FIGURES.index("log_frames")] = 1.0
     weights[[FIGURES.index("kind_before"), FIGURES.index("kind_after")]] = -0.5
     return Scorer(kinds=("bell", "drum"), weights=weights, bias=-5.0, least=0.5)
@@ -90,5 +90,5 @@ def test_a_scorer_survives_its_file_and_another_one_s_is_refused() -> None:
     assert np.allclose(again.weights, scorer().weights) and again.bias == -5.0
     with pytest.raises(ValueError, match="other figures"):
         Scorer.of({**settings, "figures": ["level"]})
-    with pytest.raises(ValueError, match="needs 21 weights and one of each kind"):
+    with pytest.raises(ValueError, match="needs 42 weights and one of each kind"):
         Scorer.of({**settings, "kinds": ["bell"]})
