@@ -1,13 +1,15 @@
-"""Cries and places of two open repositories as a table of sounds, as prepare.py takes it.
+"""Cries, coughs and places of open repositories as a table of sounds, as prepare.py takes it.
 
     python benchmarks/annotate/more_sounds.py OUT --cries CHECKOUT --places CHECKOUT
+        --coughs CHECKOUT
 
 --cries is a checkout of github.com/gveres/donateacry-corpus at commit 6baf5ac: infants recorded by
 their parents' telephones, at 8 kHz, one clip taken of each telephone (contents under DbCL 1.0, the
 collection under ODbL 1.0). --places is one of github.com/rafaelmardojai/blanket at commit 8b1c27a:
 minutes of rain, waves and fire, which become pieces of eight seconds, and of places where one works
-or rests, which become noise (CC0, CC-BY and public domain, as its SOUNDS_LICENSING.md says). OUT
-gets 16 kHz FLAC files and ``manifest.csv``. All of these are for training alone.
+or rests, which become noise (CC0, CC-BY and public domain, as its SOUNDS_LICENSING.md says).
+--coughs is one of github.com/covid19-cough/dataset at commit cf494ae: coughs into telephones (CC0).
+OUT gets 16 kHz FLAC files and ``manifest.csv``. All of these are for training alone.
 """
 
 from __future__ import annotations
@@ -26,6 +28,11 @@ CRIES = "donateacry_corpus_cleaned_and_updated_data"
 TELEPHONE = 36
 """Letters of a file's name that say whose telephone it was."""
 MOST_CRIES = 100
+MOST_COUGHS = 150
+LONGEST_COUGH = 4.0
+"""Seconds, from where it is first loud."""
+QUIET_DB = -30.0
+"""Below its peak, what comes before a cough."""
 PIECE = 8.0
 """Seconds."""
 MOST_PIECES = 10
@@ -57,6 +64,22 @@ def cries(checkout: Path, out: Path) -> list[Row]:
         {**facts, **_written(f"cry-{number:03d}", _heard(path), out), "note": path.stem[:TELEPHONE]}
         for number, path in enumerate(chosen)
     ]
+
+
+def coughs(checkout: Path, out: Path) -> list[Row]:
+    """Evenly spread clips, from their first cough on."""
+    every = sorted((checkout / "raw").glob("*.mp3"))
+    chosen = [every[number * len(every) // MOST_COUGHS] for number in range(MOST_COUGHS)]
+    facts = {"label": "cough", "kind": "environment", "licence": "CC0"}
+    facts |= {"author": "covid19-cough contributors", "source": "covid19-cough/dataset"}
+    rows = []
+    for number, path in enumerate(chosen):
+        heard = _heard(path)
+        loud = np.flatnonzero(np.abs(heard) >= np.abs(heard).max() * 10 ** (QUIET_DB / 20))
+        kept = heard[loud[0] : loud[0] + round(LONGEST_COUGH * RATE)]
+        name = f"cough-{number:03d}"
+        rows.append({**facts, **_written(name, kept, out), "note": path.stem})
+    return rows
 
 
 def places(checkout: Path, out: Path) -> list[Row]:
@@ -94,8 +117,10 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--cries", type=Path, required=True)
     parser.add_argument("--places", type=Path, required=True)
+    parser.add_argument("--coughs", type=Path, required=True)
     options = parser.parse_args()
     rows = cries(options.cries, options.out) + places(options.places, options.out)
+    rows += coughs(options.coughs, options.out)
     with (options.out / "manifest.csv").open("w", encoding="utf8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()

@@ -110,8 +110,10 @@ def warped(voice: str, rows: list[Row], speed: float, folder: Path) -> list[Row]
     return found
 
 
-def clip_tables(rows: list[Row], recipe: dict[str, Any], part: str, out: Path) -> dict[str, Path]:
-    """Tables of sounds, noises and music of a set."""
+def clip_tables(
+    rows: list[Row], recipe: dict[str, Any], part: str, out: Path, further_labels: list[str]
+) -> dict[str, Path]:
+    """Tables of sounds, noises and music of a set; sounds of ESC-10's classes and some others."""
     sounds = recipe["sounds"]
     esc = [row for row in rows if row["clip_id"].startswith("esc10-")]
     held_out = held_out_sources(esc, sounds)
@@ -119,7 +121,7 @@ def clip_tables(rows: list[Row], recipe: dict[str, Any], part: str, out: Path) -
     if part == "train":
         folder = out / part / "sounds"
         kept += [warped_clip(r, speed, folder) for speed in sounds["warps"] for r in list(kept)]
-        labels = {r["label"] for r in esc}
+        labels = {r["label"] for r in esc} | set(further_labels)
         kept += [r for r in rows if r["label"] in labels and r not in esc]
     noise = [r for r in rows if r["kind"] == "noise"]
     named = {name for names in sounds["noise"].values() for name in names}
@@ -221,7 +223,8 @@ def main() -> None:
         if not voices:
             raise SystemExit(f"{name}: no voice of {', '.join(corpora)}; see --more-speech")
         table = speech_table(voices, warps, folder)
-        tables = clip_tables(sounds, recipe, part, options.out)
+        labels = further.get("labels", [])
+        tables = clip_tables(sounds, recipe, part, options.out, labels)
         conditions = further.get("conditions", recipe["conditions"])
         hours = options.hours or recipe["hours"][name]
         for number, (kind, condition) in enumerate(conditions.items()):
