@@ -20,7 +20,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from talkover.annotate.models.voice_net import STRIDE, VoiceNet, VoiceNetConfig
-from talkover.annotate.training.augment import AugmentConfig, add_noise, mask_bands, moved_bands
+from talkover.annotate.training.augment import (
+    AugmentConfig,
+    add_noise,
+    colour,
+    mask_bands,
+    moved_bands,
+)
 from talkover.annotate.training.loop import LoopConfig, mixed
 from talkover.annotate.training.sessions import HeardSession
 
@@ -112,7 +118,7 @@ class EmbeddingTrainer:
         session = self._sessions[number]
         first = int(np.clip(first + rng.integers(-40, 41), 0, session.num_frames - self._frames))
         mels = session.mels[first : first + self._frames].astype(np.float32)
-        mels = moved_bands(mels, shift)
+        mels = colour(moved_bands(mels, shift), rng, self._config.augment)
         speaking = session.speaking[first : first + self._frames]
         alone = speaking[:, column] & (speaking.sum(axis=1) == 1)
         mask = alone.reshape(-1, STRIDE).mean(axis=1).astype(np.float32)

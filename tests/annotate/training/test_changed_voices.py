@@ -1,4 +1,4 @@
-"""Voices moved by a band of the mel scale are voices of their own to the embedding."""
+"""Voices moved by a band are voices of their own to the embedding; microphones are not."""
 
 import numpy as np
 from hypothesis import given
@@ -53,6 +53,20 @@ def test_each_shift_of_a_voice_has_a_direction_of_its_own() -> None:
     loss = trainer.loss(np.random.default_rng(0))
     assert float(loss.detach()) > 0
     assert middles == {(-1, 33.0), (0, 32.0), (2, 30.0)}
+
+
+def test_every_stretch_is_heard_through_a_microphone_of_its_own() -> None:
+    augment = AugmentConfig(shift=0.0, noise=0.0, masked=0.0, coloured=1.0, colour_db=10.0)
+    config = EmbeddingTraining(network=SMALL, augment=augment)
+    flat = np.zeros((1000, 64))
+    trainer = EmbeddingTrainer(VoiceNet(SMALL), [session(flat)], config)
+    rng = np.random.default_rng(0)
+    one, other = (trainer._stretch("ana", 0, rng)[0] for _ in range(2))
+    for heard in (one, other):
+        assert np.ptp(heard, axis=0).max() < 1e-6  # the same all the time
+        assert 0.5 < np.ptp(heard[0]) <= 2 * 10 * np.log(10) / 10
+        assert np.abs(np.diff(heard[0])).max() < 0.5  # and smooth
+    assert not np.allclose(one, other)
 
 
 def _noted(
