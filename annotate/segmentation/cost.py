@@ -159,8 +159,8 @@ def _count_inside(
 def _pause_surcharge(table: _Table, samples: NDArray[np.int64]) -> NDArray[np.float64]:
     """1 between words without a pause, falling towards 0 with the length of the pause."""
     starts, ends = table.spans("word")
-    if len(starts) == 0:
-        return np.ones(len(samples))
+    if len(starts) == 0:  # as where all words are further away than the horizon
+        return np.full(len(samples), 1.0 / (1.0 + HORIZON / PAUSE_SCALE))
     starts.sort()
     ends.sort()
     before = np.searchsorted(ends, samples, side="right") - 1

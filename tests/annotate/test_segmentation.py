@@ -93,6 +93,18 @@ def test_segments_do_not_depend_on_how_the_recording_comes(
     assert made == at_once
 
 
+def test_words_that_are_long_past_do_not_depend_on_how_the_recording_comes() -> None:
+    """What a cut of a turn costs must not depend on whether a word far away is still in memory."""
+    words = tuple(event(n, "word", 0, 0.5) for n in range(4))
+    turns = (event(4, "turn", 0, 5), event(5, "turn", 4, 16))
+    line = Timeline(sampling_rate=RATE, num_samples=17 * RATE, events=(*words, *turns))
+    segmenter, made = Segmenter("r", RATE, SMALL), []
+    for second in range(17):
+        fresh = [e for e in line.events if second <= e.start / RATE < second + 1]
+        made += segmenter.push(fresh, (second + 1) * RATE)
+    assert made + segmenter.finish(17 * RATE) == segment("r", line, SMALL)
+
+
 @given(timelines())
 @settings(max_examples=40)
 def test_every_event_that_is_cut_is_written_down(line: Timeline) -> None:
