@@ -15,13 +15,13 @@ OUT gets 16 kHz FLAC files and ``manifest.csv``. All of these are for training a
 from __future__ import annotations
 
 import argparse
-import csv
 from pathlib import Path
 
 import numpy as np
 import soundfile
-from esc10 import COLUMNS, RATE, Row
+from esc10 import RATE
 from numpy.typing import NDArray
+from prepare import Row, write_rows
 from scipy.signal import resample_poly
 
 CRIES = "donateacry_corpus_cleaned_and_updated_data"
@@ -121,10 +121,7 @@ def main() -> None:
     options = parser.parse_args()
     rows = cries(options.cries, options.out) + places(options.places, options.out)
     rows += coughs(options.coughs, options.out)
-    with (options.out / "manifest.csv").open("w", encoding="utf8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(options.out / "manifest.csv", rows)
     print(f"{len(rows)} clips of {len({row['label'] for row in rows})} labels")
 
 

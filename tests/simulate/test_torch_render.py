@@ -31,7 +31,7 @@ def batch() -> list[SessionPlan]:
     ]
 
 
-def agrees(device: str) -> None:
+def assert_agrees(device: str) -> None:
     plans = batch()
     got = render_batch(plans, Sources(), active=[activity(plan) for plan in plans], device=device)
     for plan, one in zip(plans, got, strict=True):
@@ -48,14 +48,14 @@ def agrees(device: str) -> None:
 
 
 def test_torch_renders_what_numpy_renders() -> None:
-    agrees("cpu")
+    assert_agrees("cpu")
 
 
 @pytest.mark.gpu
 def test_a_gpu_renders_what_numpy_renders() -> None:
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
-    agrees("cuda")
+    assert_agrees("cuda")
 
 
 def test_torch_refuses_what_numpy_refuses() -> None:
